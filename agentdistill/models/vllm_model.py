@@ -6,10 +6,12 @@ import hashlib
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Self
 
 from agentdistill.errors import ModelError
 from agentdistill.models.openai_model import OpenAIModel
+from agentdistill.models.tokenizer import is_generic, link_files
 from agentdistill.models.vllm_server import VllmServer
 from agentdistill.models.weights import (
     ADAPTER_FILES,
@@ -88,12 +90,10 @@ class VllmModel:
             arguments += ["--enable-lora", f"--max-lora-rank={max_lora_rank}"]
         identity = "/".join([*digests, dtype, str(context_tokens), _vllm_version(Path(environment))])
         self._fingerprint = "vllm:" + hashlib.sha256(identity.encode()).hexdigest()[:DIGEST_HEX_DIGITS]
-        self._server = VllmServer(
-            Path(environment),
-            arguments,
-            log=LOGS / f"vllm-{self._fingerprint.removeprefix('vllm:')}.log",
-            start_seconds=start_seconds,
-        )
+        self._folder = folder
+        self._environment = Path(environment)
+        self._arguments = arguments
+        self._start_seconds = start_seconds
         self._max_concurrency = max_concurrency
         self._timeout_seconds = timeout_seconds
         self._attempts = attempts
@@ -106,15 +106,18 @@ class VllmModel:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._server)
+            arguments = [*self._arguments, *self._tokenizer_argument(stack)]
+            log = LOGS / f"vllm-{self._fingerprint.removeprefix('vllm:')}.log"
+            server = VllmServer(self._environment, arguments, log=log, start_seconds=self._start_seconds)
+            await stack.enter_async_context(server)
             if self._adapter is not None:
-                await self._server.load_adapter(self._served, self._adapter)
+                await server.load_adapter(self._served, self._adapter)
             client = OpenAIModel(
                 self._served,
-                base_urls=[self._server.url],
+                base_urls=[server.url],
                 identity=self._fingerprint,
                 api_key_env=None,
-                api_key=self._server.key,
+                api_key=server.key,
                 max_concurrency=self._max_concurrency,
                 timeout_seconds=self._timeout_seconds,
                 attempts=self._attempts,
@@ -131,6 +134,14 @@ class VllmModel:
     async def __aexit__(self, *_: object) -> None:
         self._client = None
         await self._stack.aclose()
+
+    def _tokenizer_argument(self, stack: AsyncExitStack) -> list[str]:
+        """vLLM asks `AutoTokenizer`, which would not load a generic tokenizer as it is (see `tokenizer`)."""
+        if not is_generic(str(self._folder)):
+            return []
+        alone = Path(stack.enter_context(TemporaryDirectory(prefix="agentdistill-tokenizer-")))
+        link_files(self._folder, alone)
+        return [f"--tokenizer={alone}"]
 
     async def sample(
         self,

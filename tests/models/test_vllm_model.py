@@ -8,7 +8,10 @@ import pytest
 
 from agentdistill.errors import ContextOverflow
 from agentdistill.models.vllm_model import VllmModel
+from agentdistill.prompts import load_prompts
+from agentdistill.protocols import Model
 from agentdistill.records import Message, Sampling
+from agentdistill.world import build
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = ROOT / ".venv-vllm"
@@ -72,3 +75,38 @@ async def test_an_adapter_is_served_under_its_content(monkeypatch: pytest.Monkey
     async with make_model() as model:
         plain = await model.sample(question, n=1, sampling=greedy, seed=0)
     assert adapted.completions != plain.completions
+
+
+async def test_greedy_replies_are_those_of_the_transformers_backend(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The same token ids in, so the same text out; float32 leaves a few near-ties."""
+    from agentdistill.models.transformers_model import TransformersModel
+
+    monkeypatch.chdir(tmp_path)
+    prompts = load_prompts("embedded")
+    problems = [problem for problem in build(7).problems if problem.split == "validation"][:24]
+    asked = [
+        [Message(role="system", text=prompts.cot), Message(role="user", text=problem.question)] for problem in problems
+    ]
+    greedy = Sampling(temperature=0.0, top_p=1.0, max_tokens=64)
+
+    async def texts(model: Model) -> list[str]:
+        replies = await asyncio.gather(*(model.sample(m, n=1, sampling=greedy, seed=0) for m in asked))
+        return [reply.completions[0].text for reply in replies]
+
+    async with make_model() as served:
+        by_vllm = await texts(served)
+    local = TransformersModel(
+        str(STUDENT),
+        dtype="float32",
+        device="cpu",
+        threads=2,
+        max_rows=32,
+        prompt_tokens_per_step=2048,
+        prefix_cache_tokens=0,
+    )
+    async with local:
+        by_transformers = await texts(local)
+    same = sum(a == b for a, b in zip(by_vllm, by_transformers, strict=True))
+    assert same >= len(asked) - 2
