@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 import tasks.filter as stage
+from agentdistill.config import load_params
 from agentdistill.config.filter import FilterParams
 from agentdistill.config.grading import GradingParams
 from agentdistill.errors import DataError
 from agentdistill.records import Grade, Message, Problem, Trajectory, Usage
 from agentdistill.store.jsonl import read_jsonl, write_jsonl
 
+ROOT = Path(__file__).parent.parent
 FILTER: dict[str, Any] = {
     "drop_unparsable": True,
     "drop_failed_steps": False,
@@ -94,3 +96,30 @@ def test_trajectories_of_another_download_are_refused(folder: Path) -> None:
     write_jsonl(folder / "data/trajectories/cot.jsonl", [attempt(stranger, "a")])
     with pytest.raises(DataError, match="not among"):
         stage.main("cot")
+
+
+def test_the_attempt_that_the_student_finds_likeliest_is_preferred(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = load_params(ROOT / "params.yaml")
+    rules = params.filter.model_copy(update={"prefer": "lowest_nll"})
+    student = params.student.model_copy(update={"path": str(ROOT / "models/embedded/student")})
+    changed = params.model_copy(update={"filter": rules, "student": student})
+    monkeypatch.setattr(stage, "load_params", lambda: changed)
+    texts = ("Qq zv 77 ## wub wub.", "To get the answer I multiply 3 by 4.\n\n3 * 4 = 12.")
+    attempts = [
+        attempt(PROBLEMS[0], "Name0", number).model_copy(
+            update={
+                "messages": (
+                    Message(role="system", text="replaced by the student's prompt"),
+                    Message(role="user", text="How many plums are there?"),
+                    Message(role="assistant", text=text, sampled=True),
+                )
+            }
+        )
+        for number, text in enumerate(texts)
+    ]
+    write_jsonl(folder / "data/trajectories/cot.jsonl", attempts)
+    stage.main("cot")
+    (kept,) = read_jsonl(folder / "data/sft/cot.jsonl", Trajectory)
+    assert kept.id == attempts[1].id
