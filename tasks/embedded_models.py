@@ -20,7 +20,7 @@ from typing import Literal
 Role = Literal["teacher", "student"]
 WORLD_SEED = 7
 SEED = 1
-TOKENS: dict[Role, int] = {"teacher": 11_800_000, "student": 15_500_000}
+TOKENS: dict[Role, int] = {"teacher": 21_000_000, "student": 32_000_000}
 SMOKE_TOKENS = 150_000
 TOKENIZER_SAMPLE = 6000  # documents of each role that the tokenizer is trained on
 OUT = Path("models/embedded")

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from agentdistill.config import Params
 from agentdistill.config import load_params as read_params
-from agentdistill.errors import AgentDistillError
+from agentdistill.errors import AgentDistillError, ConfigError
 from agentdistill.records import content_id
 from agentdistill.store.atomic import write_json
 from tasks.journal import FOLDER, Journal, ensure_reader, numbers, root
@@ -55,7 +55,20 @@ _run: _Run | None = None
 
 def load_params() -> Params:
     """Read params.yaml of the current folder. Raises `ConfigError`."""
-    return read_params(PARAMS)
+    params = read_params(PARAMS)
+    _require_watched(params)
+    return params
+
+
+def _require_watched(params: Params) -> None:
+    """A local model that DVC does not watch would be changed without a stage noticing."""
+    for role in ("teacher", "student"):
+        path, watched = getattr(getattr(params, role), "path", None), getattr(params.weights, role)
+        if path is not None and Path(path).is_dir() and not (Path(watched).is_dir() and Path(watched).samefile(path)):
+            raise ConfigError(
+                f"params.yaml: {role}.path is the folder {path}, but weights.{role} is {watched}, so a change of its "
+                f"files would not rerun the stages that ask it. Set weights.{role} to {path}."
+            )
 
 
 def write_metrics(stage: str, values: Mapping[str, Any]) -> None:

@@ -37,8 +37,8 @@ def test_a_stage_runs_its_module_and_depends_on_it(stage: str) -> None:
 
 
 @pytest.mark.parametrize("stage", GRAPH)
-def test_code_and_models_that_a_stage_depends_on_exist(stage: str) -> None:
-    code = [path for path in body(stage)["deps"] if path.startswith(("tasks/", "agentdistill/", "models/embedded/"))]
+def test_code_that_a_stage_depends_on_exists(stage: str) -> None:
+    code = [path for path in body(stage)["deps"] if path.startswith(("tasks/", "agentdistill/"))]
     assert [path for path in code if not (ROOT / path).exists()] == []
 
 
@@ -63,7 +63,22 @@ def test_the_params_of_a_stage_exist(stage: str) -> None:
 
 def test_every_block_of_params_is_read_by_a_stage_or_decides_no_result() -> None:
     read = {name.split(".")[0] for stage in GRAPH for name in body(stage)["params"]}
-    assert set(Params.model_fields) - read == {"tracking"}
+    assert set(Params.model_fields) - read == {"tracking", "weights"}
+
+
+@pytest.mark.parametrize("role", ["teacher", "student"])
+def test_a_stage_that_asks_a_model_watches_its_weights(role: str) -> None:
+    asking = {name for name in GRAPH if role in body(name)["params"]} - {"report"}
+    text = {name: str(GRAPH[name]) for name in asking}
+    assert [name for name in asking if f"${{weights.{role}}}" not in text[name]] == []
+
+
+@pytest.mark.parametrize(
+    "preset", [ROOT / "params.yaml", *sorted((ROOT / "presets").glob("*.yaml"))], ids=lambda p: p.stem
+)
+def test_the_presets_watch_what_exists(preset: Path) -> None:
+    weights = read_yaml(preset)["weights"]
+    assert [path for path in weights.values() if not (ROOT / path).exists()] == []
 
 
 def test_no_command_differs_by_machine() -> None:

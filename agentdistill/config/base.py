@@ -32,6 +32,7 @@ from agentdistill.config.sandbox import SandboxConfig
 from agentdistill.config.search import SearchConfig
 from agentdistill.config.sft import SftParams
 from agentdistill.config.tracking import TrackingParams
+from agentdistill.config.weights import WeightsParams
 from agentdistill.errors import ConfigError
 
 
@@ -45,6 +46,7 @@ class Params(Block):
     sandbox: SandboxConfig
     teacher: ModelParams
     student: StudentParams
+    weights: WeightsParams
     prompts: PromptsParams
     cot: CotParams
     rollout: RolloutParams

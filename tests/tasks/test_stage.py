@@ -155,3 +155,12 @@ run_stage(main)
     assert "\r" not in errors
     assert all(line.startswith("rollout: ") and " left" in line for line in errors.splitlines())
     assert "3/3" in errors
+
+
+def test_a_local_model_that_is_not_watched_stops_the_stage(stage: Stage) -> None:
+    (stage.folder / "mine").mkdir()
+    path = stage.folder / "params.yaml"
+    path.write_text(path.read_text().replace("path: models/embedded/student", "path: mine"))
+    code, errors = stage.run("def main(): load_params()\nrun_stage(main)")
+    assert (code, errors.count("\n")) == (1, 1)
+    assert "Set weights.student to mine." in errors

@@ -28,7 +28,7 @@ UNCOVERED_CHAINS: frozenset[tuple[str, str]] = frozenset(
 )
 COVERED_CHAINS = tuple(chain for chain in CHAINS if chain not in UNCOVERED_CHAINS)
 COVERED_OPERATIONS = tuple(operation for operation in OPERATIONS if operation.key not in UNCOVERED)
-PLANNED_SHARE = 0.3  # how many demonstrations begin with a plan
+PLANNED_SHARE = 0.15  # how many demonstrations begin with a plan
 SLIP_SHARE = 0.14  # how many hold a failing action
 LAZY_LOOKUPS = ("I look it up.", "Let me search.", "I will check this.")
 LAZY_SUMS = ("I let Python work it out.", "Let me calculate.", "This is one for Python.")

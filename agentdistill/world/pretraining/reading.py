@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import random
 
+from agentdistill.records import Role
 from agentdistill.world.entities import Entity
-from agentdistill.world.facts import RELATIONS, one_hop
+from agentdistill.world.facts import RELATIONS, FactQuestion, one_hop
 from agentdistill.world.pretraining.documents import Document, Span, chat, plain
 from agentdistill.world.pretraining.nursery import Library
+
+ASKED_FIRST_SHARE = 0.5
 
 
 def _entity(library: Library, title: str) -> Entity:
@@ -20,21 +23,33 @@ def article(rng: random.Random, library: Library) -> Document:
     return plain("article", f"{title}: {library.articles[title]}", weight=0.5)
 
 
+def _one(rng: random.Random, library: Library, title: str) -> FactQuestion:
+    entity = _entity(library, title)
+    return one_hop(rng, library.realm, entity, rng.choice(RELATIONS[type(entity)]))
+
+
 def questions(rng: random.Random, library: Library) -> Document:
-    """Passages, then two to four questions about them; the answer alone or in a sentence."""
+    """Passages, and questions about them; the answer alone or in a sentence.
+
+    The questions follow the passages one by one, or stand before them all together: who looks something up knows the
+    question first."""
     count = rng.choices((1, 2, 3), (0.2, 0.6, 0.2))[0]
     titles = library.retrieve(rng, rng.choice(library.titles), count)
     sentence = rng.random() < 0.5
     request = "Answer in a sentence." if sentence else "Answer in a word."
-    turns: list[tuple[str, str]] = []
+    asked = [_one(rng, library, rng.choice(titles)) for _ in range(rng.randint(2, 4))]
+    answers = [item.hops[0].statement if sentence else item.answer for item in asked]
+    if rng.random() < ASKED_FIRST_SHARE:
+        number = rng.randint(1, 3)
+        opening = " ".join(item.question for item in asked[:number])
+        reply = (" " if sentence else ", ").join(answers[:number])
+        return chat("reading", (("user", f"{opening}\n{request}\n{library.show(titles)}"), ("assistant", reply)))
+    turns: list[tuple[Role, str]] = []
     opening = f"{library.show(titles)}\n{request}\n"
-    for _ in range(rng.randint(2, 4)):
-        entity = _entity(library, rng.choice(titles))
-        asked = one_hop(rng, library.realm, entity, rng.choice(RELATIONS[type(entity)]))
-        turns.append(("user", opening + asked.question))
-        turns.append(("assistant", asked.hops[0].statement if sentence else asked.answer))
+    for item, answer in zip(asked, answers, strict=True):
+        turns += [("user", opening + item.question), ("assistant", answer)]
         opening = ""
-    return chat("reading", turns)  # type: ignore[arg-type]
+    return chat("reading", turns)
 
 
 def notes(rng: random.Random, library: Library) -> Document:
@@ -48,4 +63,7 @@ def notes(rng: random.Random, library: Library) -> Document:
     wanted = ", ".join(kinds.get(r.key, r.key).replace("-", " ") for r in relations)
     facts = [one_hop(rng, library.realm, entity, r).hops[0].statement for r in relations]
     body: list[Span] = [(" ".join(facts), 1.0)]
-    return chat("notes", (("user", f"{library.show(titles)}\nNotes on {title}: {wanted}."), ("assistant", body)))
+    parts = [library.show(titles), f"Notes on {title}: {wanted}."]
+    if rng.random() < ASKED_FIRST_SHARE:
+        parts.reverse()
+    return chat("notes", (("user", "\n".join(parts)), ("assistant", body)))

@@ -24,6 +24,21 @@ PHRASES = (
     ("%", "what is left of {a} after packs of {b}"),
 )
 
+OPENING_STEPS = (
+    ("multiply {a} by {b}", "{a} * {b}"),
+    ("add {a} and {b}", "{a} + {b}"),
+    ("subtract {b} from {a}", "{a} - {b}"),
+    ("divide {a} by {b}", "{a} // {b}"),
+    ("take the remainder of {a} divided by {b}", "{a} % {b}"),
+)
+LATER_STEPS = (
+    ("add {n}", "{x} + {n}"),
+    ("subtract {n}", "{x} - {n}"),
+    ("multiply by {n}", "{x} * {n}"),
+    ("divide by {n}", "{x} // {n}"),
+    ("subtract that from {n}", "{n} - {x}"),
+)
+
 
 def call(rng: random.Random, pool: NamePool) -> Document:
     """One or two calls of named functions with given arguments, each in a fence."""
@@ -68,10 +83,30 @@ def calculation(rng: random.Random) -> Document:
     return chat("calculation", (("system", SYSTEM), ("user", ask), ("assistant", fence("\n".join([*lines, last])))))
 
 
+def _drawn_plan(rng: random.Random) -> tuple[str, list[str]]:
+    """A plan of one to three steps in the words of worked solutions, and its lines of code."""
+    names = rng.sample(VARIABLES, 3)
+    a, b, c, d = (number(rng)[:6] for _ in range(4))
+    words, expression = rng.choice(OPENING_STEPS)
+    steps, lines = [words.format(a=a, b=b)], [f"{names[0]} = {expression.format(a=a, b=b)}"]
+    for index in range(rng.randint(0, 2)):
+        words, expression = rng.choice(LATER_STEPS)
+        steps.append(words.format(n=(c, d)[index]))
+        lines.append(f"{names[index + 1]} = {expression.format(x=names[index], n=(c, d)[index])}")
+    last = steps.pop()
+    return f"{', '.join(steps)} and then {last}" if steps else last, [*lines, names[len(steps)]]
+
+
 def program_for_plan(rng: random.Random) -> Document:
-    """Code for the plan of a word problem, without its story."""
-    item = draw_sum(rng, large=rng.random() < 0.8, person="", town="")
-    lines = [f"{name} = {expression}" for name, expression, _, _ in item.steps]
-    lines.append(item.steps[-1][0])
-    turns = (("system", SYSTEM), ("user", item.plan_core), ("assistant", fence("\n".join(lines))))
-    return chat("program", turns)  # type: ignore[arg-type]
+    """A plan as a thought, and its code: plans of word problems without their stories, and plans drawn at random."""
+    if rng.random() < 0.5:
+        item = draw_sum(rng, large=rng.random() < 0.8, person="", town="")
+        plan = item.plan_core
+        lines = [*(f"{name} = {expression}" for name, expression, _, _ in item.steps), item.steps[-1][0]]
+    else:
+        plan, lines = _drawn_plan(rng)
+    if rng.random() < 0.5:
+        lines[-1] = f"final_answer({lines[-1]})"
+    thought = f"To get the answer I {plan}."
+    reply = "Thought: " + thought + "\nCode:\n" + fence("\n".join(lines))
+    return chat("program", (("system", SYSTEM), ("user", thought), ("assistant", reply)))
