@@ -9,13 +9,17 @@ from typing import Any
 
 import pytest
 import yaml
+from dvc.utils.serialize import load_yaml
 
-from agentdistill.config import read_yaml
-from agentdistill.config.base import Params
+from agentdistill.config import load_params, read_yaml
+from agentdistill.config.base import Params, parse_params
 
 ROOT = Path(__file__).parent.parent
 SHARED = ("config", "errors", "protocols", "records", "store")  # types and plumbing, which decide no result
 GRAPH: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+PRESETS = pytest.mark.parametrize(
+    "preset", [ROOT / "params.yaml", *(ROOT / "presets").glob("*.yaml")], ids=lambda path: path.stem
+)
 IMPORT = re.compile(r"^from agentdistill\.(\w+)", re.MULTILINE)
 
 
@@ -76,6 +80,12 @@ def test_a_stage_that_asks_a_model_watches_its_weights(role: str) -> None:
 @pytest.mark.parametrize(
     "preset", [ROOT / "params.yaml", *sorted((ROOT / "presets").glob("*.yaml"))], ids=lambda p: p.stem
 )
+def test_dvc_reads_a_preset_as_the_stages_do(preset: Path) -> None:
+    read = load_yaml(str(preset))
+    assert parse_params(read) == load_params(preset)
+
+
+@PRESETS
 def test_the_presets_watch_what_exists(preset: Path) -> None:
     weights = read_yaml(preset)["weights"]
     assert [path for path in weights.values() if not (ROOT / path).exists()] == []

@@ -69,13 +69,13 @@ def load_params(path: Path) -> Params:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the mapping in a YAML 1.2 file, read as DVC reads it.
+    """Return the mapping in a YAML file, read by the call that DVC reads it by.
 
     Raises:
         ConfigError: no such file, not YAML, or not a mapping.
     """
     try:
-        data = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        data = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist. Run from the root of the checkout, or name another file.") from None
     except MarkedYAMLError as error:
