@@ -35,7 +35,10 @@ async def _main() -> None:
     sampled = Sampling(temperature=params.cot.temperature, top_p=params.cot.top_p, max_tokens=params.cot.max_tokens)
     tally = Tally()
     async with open_teacher(params) as teacher:
-        with spool() as chains, progress(len(problems), "chains of thought") as advance:
+        with (
+            spool() as chains,
+            progress(len(problems), "chains of thought", "questions", usage=lambda: tally.usage) as advance,
+        ):
 
             async def think(problem: Problem) -> list[Trajectory]:
                 def reasoner(sampling: Sampling) -> Reasoner:

@@ -158,7 +158,7 @@ def _sampling(params: Params, mode: str, max_tokens: int, stop: tuple[str, ...])
 async def _answer(problems: Sequence[Problem], solve: Solve, path: Path, what: str, params: Params) -> Tally:
     """Run all episodes of one mode and write their trajectories, in the order of the problems."""
     tally = Tally()
-    with spool() as trajectories, progress(len(problems), what, "episodes") as advance:
+    with spool() as trajectories, progress(len(problems), what, "episodes", usage=lambda: tally.usage) as advance:
 
         def done(index: int, trajectory: Trajectory) -> None:
             tally.add(trajectory)

@@ -55,7 +55,10 @@ async def _main(variant: str) -> None:
             recipe=variant,
             seed=params.seed,
         )
-        with spool() as trajectories, progress(len(jobs), f"rollout {variant}", "episodes") as advance:
+        with (
+            spool() as trajectories,
+            progress(len(jobs), f"rollout {variant}", "episodes", usage=lambda: tally.usage) as advance,
+        ):
 
             async def solve(job: tuple[Problem, int]) -> Trajectory:
                 problem, attempt = job

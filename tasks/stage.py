@@ -24,7 +24,7 @@ from tqdm import tqdm
 from agentdistill.config import Params
 from agentdistill.config import load_params as read_params
 from agentdistill.errors import AgentDistillError, ConfigError
-from agentdistill.records import content_id
+from agentdistill.records import Usage, content_id
 from agentdistill.store.atomic import write_json
 from tasks.journal import FOLDER, Journal, ensure_reader, numbers, root
 
@@ -93,8 +93,13 @@ def log_trajectories(path: Path) -> None:
 
 
 @contextmanager
-def progress(total: int, what: str, unit: str = "it") -> Iterator[Callable[[], None]]:
-    """Show a bar with the time left, or a line every few seconds where stderr is no terminal; yield its `advance`."""
+def progress(
+    total: int, what: str, unit: str = "it", *, usage: Callable[[], Usage] | None = None
+) -> Iterator[Callable[[], None]]:
+    """Show a bar with the time left, or a line every few seconds where stderr is no terminal; yield its `advance`.
+
+    With `usage`, what the work took so far, also the new tokens per second and the dollars."""
+    started = time.monotonic()
     if sys.stderr.isatty():
         bar = tqdm(total=total, desc=what, unit=unit, dynamic_ncols=True)
     else:
@@ -104,14 +109,21 @@ def progress(total: int, what: str, unit: str = "it") -> Iterator[Callable[[], N
             unit=unit,
             file=_Lines(sys.stderr),
             mininterval=SECONDS_BETWEEN_LINES,
-            bar_format="{desc}: {n_fmt}/{total_fmt}, {elapsed} gone, {remaining} left, {rate_fmt}",
+            bar_format="{desc}: {n_fmt}/{total_fmt}, {elapsed} gone, {remaining} left, {rate_fmt}{postfix}",
         )
 
     def advance() -> None:
+        if usage is not None:
+            bar.set_postfix_str(_spending(usage(), time.monotonic() - started), refresh=False)
         bar.update()
 
     with bar:
         yield advance
+
+
+def _spending(usage: Usage, seconds: float) -> str:
+    rate = f"{usage.completion_tokens / max(seconds, 1e-3):,.0f} tokens/s"
+    return f"{rate}, ${usage.cost_usd:.2f}" if usage.cost_usd else rate
 
 
 class _Lines:

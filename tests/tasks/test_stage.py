@@ -164,3 +164,17 @@ def test_a_local_model_that_is_not_watched_stops_the_stage(stage: Stage) -> None
     code, errors = stage.run("def main(): load_params()\nrun_stage(main)")
     assert (code, errors.count("\n")) == (1, 1)
     assert "Set weights.student to mine." in errors
+
+
+def test_progress_tells_tokens_and_dollars(stage: Stage) -> None:
+    body = """
+from agentdistill.records import Usage
+def main():
+    with progress(1, "rollout", "episodes", usage=lambda: Usage(completion_tokens=7, cost_usd=1.5)) as advance:
+        time.sleep(0.1)
+        advance()
+run_stage(main)
+"""
+    code, errors = stage.run(body)
+    assert code == 0
+    assert " tokens/s, $1.50" in errors.splitlines()[-1]
