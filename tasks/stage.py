@@ -8,10 +8,12 @@ and, with its parameters, times and losses, through its journal to MLflow. Outsi
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import resource
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -169,9 +171,9 @@ def run_stage(main: Callable[..., None], *, variants: Sequence[str] = ()) -> Non
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except Exception as caught:
-        leaves = list(_leaves(caught))
-        status, error = "FAILED", "\n".join(dict.fromkeys(str(leaf) for leaf in leaves))
-        if not all(isinstance(leaf, AgentDistillError) for leaf in leaves):
+        sentences = [(leaf, _sentence(leaf)) for leaf in _leaves(caught)]
+        status, error = "FAILED", "\n".join(dict.fromkeys(sentence or str(leaf) for leaf, sentence in sentences))
+        if not all(sentence for _, sentence in sentences):
             raise
         sys.exit(error)
     finally:
@@ -211,6 +213,18 @@ def _peak_memory_mb() -> float:
 
 def _terminate(signum: int, frame: object) -> Never:
     raise SystemExit(128 + signum)
+
+
+def _sentence(error: BaseException) -> str | None:
+    """Return what a user can act on, or None for a bug."""
+    if isinstance(error, AgentDistillError):
+        return str(error)
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error):
+        return (
+            f"The disk is full ({error}). Free some space, in {tempfile.gettempdir()} too, and run the stage again; "
+            "nothing half-written stands under the name of a result."
+        )
+    return None
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -76,6 +76,15 @@ run_stage(main)
     assert stage.run(body) == (1, "No reply.\nNo model.\n")
 
 
+@pytest.mark.parametrize(
+    "error", ["OSError(28, 'No space left on device', 'x')", "RuntimeError('I/O error: No space left on device (28)')"]
+)
+def test_a_full_disk_is_one_sentence(stage: Stage, error: str) -> None:
+    code, errors = stage.run(f"def main(): raise {error}\nrun_stage(main)")
+    assert (code, errors.count("\n")) == (1, 1)
+    assert errors.startswith("The disk is full")
+
+
 def test_a_bug_keeps_its_traceback(stage: Stage) -> None:
     code, errors = stage.run("def main(): {}['key']\nrun_stage(main)")
     assert code == 1
