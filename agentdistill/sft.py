@@ -143,6 +143,7 @@ def _arguments(schedule: Schedule, dtype: torch.dtype, checkpoints: Path, *, has
         per_device_train_batch_size=micro,
         per_device_eval_batch_size=micro,
         gradient_accumulation_steps=math.ceil(schedule.batch_size / micro),
+        train_sampling_strategy="group_by_length",  # a third of a mixed batch would be padding
         lr_scheduler_type="cosine",
         warmup_steps=schedule.warmup_ratio,
         bf16=dtype == torch.bfloat16,

@@ -347,7 +347,7 @@ async def in_process(arguments: argparse.Namespace, params: Params) -> list[Row]
         dtype="float32",
         device="cpu",
         threads=arguments.threads,
-        max_rows=128,
+        max_rows=max(128, arguments.concurrency),
         prompt_tokens_per_step=2048,
         prefix_cache_tokens=65536,
     )

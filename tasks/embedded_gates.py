@@ -59,7 +59,7 @@ class Examiner:
 
     async def _replies(self, name: str, documents: Sequence[Document], expected: Sequence[str]) -> Row:
         """Put each document's first question to the model and compare its reply with what the document says."""
-        sampling = Sampling(temperature=0.0, top_p=1.0, max_tokens=40)
+        sampling = Sampling(temperature=0.0, top_p=1.0, max_tokens=96)
         verdicts = []
         for document, answer in zip(documents, expected, strict=True):
             before = document.text.split("<|im_start|>assistant\n")[0]
@@ -75,11 +75,17 @@ class Examiner:
         documents = [call_on("search", rng.choice(names)) for _ in range(ASKED)]
         return await self._replies("name copied into a call", documents, [_reply(d) for d in documents])
 
-    async def reading(self) -> Row:
+    async def reading(self) -> list[Row]:
+        """A question after the passages, and one to three before them, which have to be answered in one go."""
         rng = random.Random(0)
         library = Library(rng, self._world.realms["validation"])
-        documents = [questions(rng, library) for _ in range(ASKED)]
-        return await self._replies("passage read, among distractors", documents, [_reply(d) for d in documents])
+        drawn = [questions(rng, library) for _ in range(4 * ASKED)]
+        after = [document for document in drawn if document.text.startswith("<|im_start|>user\n[")][:ASKED]
+        before = [document for document in drawn if document not in after][:ASKED]
+        return [
+            await self._replies("passage read, among distractors", after, [_reply(d) for d in after]),
+            await self._replies("passage read for one to three questions", before, [_reply(d) for d in before]),
+        ]
 
     async def thoughts(self, problems: Sequence[Problem]) -> list[Trajectory]:
         """Chains of thought; remembers their first thoughts."""
@@ -173,7 +179,7 @@ async def examine(folder: Path, world: World, params: Params) -> list[Row]:
             )
         )
         examiner = Examiner(world, params, model)
-        rows = [await examiner.copying(), await examiner.reading()]
+        rows = [await examiner.copying(), *await examiner.reading()]
         thoughts = await examiner.thoughts(known)
         rows += _by_group("chain of thought, train", [p.family for p in known], known, thoughts)
         thoughts = await examiner.thoughts(sums)

@@ -1,6 +1,6 @@
 """Rebuild or examine the embedded models.
 
-python -m tasks.embedded_models                          # both at once, a process each; about an hour on two cores
+python -m tasks.embedded_models                          # both at once, a process each; about 70 minutes on two cores
 python -m tasks.embedded_models --role teacher --smoke   # a few minutes, to see that it runs
 python -m tasks.embedded_models --gates models/embedded/teacher
 """

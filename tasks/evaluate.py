@@ -9,7 +9,7 @@ the trajectories as `<mode>.jsonl` and their grades as `<mode>.grades.jsonl`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from agentdistill.grading.batch import grade_all
 from agentdistill.grading.fact import normalise
 from agentdistill.models.tokenizer import load_tokenizer
 from agentdistill.protocols import Model
-from agentdistill.records import Grade, Problem, Sampling, Trajectory
+from agentdistill.records import Grade, Problem, Sampling, Trajectory, Usage, total_usage
 from agentdistill.store.atomic import atomic_directory
 from agentdistill.store.jsonl import read_jsonl, write_jsonl
 from agentdistill.store.spool import spool
@@ -76,8 +76,8 @@ async def _main(variant: str) -> None:
     metrics: dict[str, object] = {}
     async with open_student(params, adapter) as student, _solvers(params, variant, student.model) as solvers:
         with atomic_directory(FOLDER / variant) as folder:
-            for mode, solve in solvers.items():
-                tally = await _answer(problems, solve, folder / f"{mode}.jsonl", f"{variant} {mode}", params)
+            tallies = await _answer(problems, solvers, folder, variant, params)
+            for mode, tally in tallies.items():
                 grades, result = await _grade(problems, folder / f"{mode}.jsonl", variant, mode, params)
                 write_jsonl(folder / f"{mode}.grades.jsonl", grades)
                 metrics[mode] = {**_accuracy(result), **tally.metrics()}
@@ -155,20 +155,36 @@ def _sampling(params: Params, mode: str, max_tokens: int, stop: tuple[str, ...])
     return Sampling(temperature=sag.temperature, top_p=sag.top_p, max_tokens=max_tokens, stop=stop)
 
 
-async def _answer(problems: Sequence[Problem], solve: Solve, path: Path, what: str, params: Params) -> Tally:
-    """Run all episodes of one mode and write their trajectories, in the order of the problems."""
-    tally = Tally()
-    with spool() as trajectories, progress(len(problems), what, "episodes", usage=lambda: tally.usage) as advance:
+async def _answer(
+    problems: Sequence[Problem], solvers: Mapping[str, Solve], folder: Path, variant: str, params: Params
+) -> dict[str, Tally]:
+    """Run all episodes of all modes and write their trajectories, in the order of the problems.
 
-        def done(index: int, trajectory: Trajectory) -> None:
-            tally.add(trajectory)
-            trajectories.add(index, trajectory)
-            advance()
+    The modes run side by side: one greedy sample a step would leave most of the model's batch empty."""
+    tallies = {mode: Tally() for mode in solvers}
 
-        await run_episodes(problems, solve, done, concurrency=params.evaluate.concurrency)
-        tally.require_sound(params.evaluate.max_failures)
-        trajectories.write_to(path)
-    return tally
+    def spent() -> Usage:
+        return total_usage([tally.usage for tally in tallies.values()])
+
+    episodes = len(problems) * len(solvers)
+    with progress(episodes, f"evaluate {variant}", "episodes", usage=spent) as advance:
+
+        async def run(mode: str, solve: Solve) -> None:
+            with spool() as trajectories:
+
+                def done(index: int, trajectory: Trajectory) -> None:
+                    tallies[mode].add(trajectory)
+                    trajectories.add(index, trajectory)
+                    advance()
+
+                await run_episodes(problems, solve, done, concurrency=params.evaluate.concurrency)
+                tallies[mode].require_sound(params.evaluate.max_failures)
+                trajectories.write_to(folder / f"{mode}.jsonl")
+
+        async with asyncio.TaskGroup() as group:
+            for mode, solve in solvers.items():
+                group.create_task(run(mode, solve))
+    return tallies
 
 
 async def _grade(

@@ -103,12 +103,12 @@ def progress(
     With `usage`, what the work took so far, also the new tokens per second and the dollars."""
     started = time.monotonic()
     if sys.stderr.isatty():
-        bar = tqdm(total=total, desc=what, unit=unit, dynamic_ncols=True)
+        bar = tqdm(total=total, desc=what, unit=f" {unit.strip()}", dynamic_ncols=True)
     else:
         bar = tqdm(
             total=total,
             desc=what,
-            unit=unit,
+            unit=f" {unit.strip()}",
             file=_Lines(sys.stderr),
             mininterval=SECONDS_BETWEEN_LINES,
             bar_format="{desc}: {n_fmt}/{total_fmt}, {elapsed} gone, {remaining} left, {rate_fmt}{postfix}",
