@@ -26,10 +26,14 @@ CHAT_TEMPLATE = (
 )
 
 
+def _longest_first(part: str) -> tuple[int, str]:
+    return -len(part), part
+
+
 def _name_pattern() -> str:
     """Matches a stem that an ending follows; longer stems first."""
-    stems = "|".join(sorted(STEMS, key=len, reverse=True))
-    endings = "|".join(sorted({e for group in ENDINGS.values() for e in group}, key=len, reverse=True))
+    stems = "|".join(sorted(STEMS, key=_longest_first))
+    endings = "|".join(sorted({e for group in ENDINGS.values() for e in group}, key=_longest_first))
     return rf"(?:{stems})(?=(?:{endings})(?![a-z]))"
 
 

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 from agentdistill.action import parse
 from agentdistill.models.tokenizer import load_tokenizer
 from agentdistill.world import World, build
-from agentdistill.world.pretraining.batches import batches, encode
+from agentdistill.world.pretraining.batches import DRAWN_TOGETHER, batches, encode
 from agentdistill.world.pretraining.documents import Document, chat
 from agentdistill.world.pretraining.mixture import SHARES, WARM_UP, Mixture
 
@@ -105,8 +105,9 @@ def test_each_token_has_the_weight_of_the_span_it_begins_in(tokenizer: PreTraine
 def test_a_batch_holds_every_document_once(
     tokenizer: PreTrainedTokenizerFast, student_documents: list[Document]
 ) -> None:
-    batch = next(batches(tokenizer, iter(student_documents), tokens=2000, micro_tokens=600))
-    rows = [row for micro in batch.micro for row in micro.ids.tolist()]
+    stream = batches(tokenizer, iter(student_documents), tokens=2000, micro_tokens=600)
+    drawn = [next(stream) for _ in range(DRAWN_TOGETHER)]
+    rows = [row for batch in drawn for micro in batch.micro for row in micro.ids.tolist()]
     texts = {tokenizer.decode([i for i in row if i != tokenizer.pad_token_id]) for row in rows}
     assert texts == {document.text for document in student_documents[: len(rows)]}
-    assert sum(len(row) - row.count(tokenizer.pad_token_id) for row in rows) == batch.tokens
+    assert sum(len(row) - row.count(tokenizer.pad_token_id) for row in rows) == sum(batch.tokens for batch in drawn)
