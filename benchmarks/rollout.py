@@ -8,10 +8,8 @@ Every comparison is made in one run, on one engine and the same questions of the
 
 - `raw`: the requests of a finished rollout once more, all known beforehand, as one batch: the same prompts, the same
   seeds, hence the same lengths. What the rollout loses to it is waiting: for code, for search, for the next turn.
-- `smolagents`: a `CodeAgent` in a thread for each episode against the same server, with self-consistency the usual way:
-  sample N candidates, run each in a copy of the interpreter's state, run the winner again. Its prompts, turns and
-  observations are ours, so that the same model understands them. N requests a step, as its model class offers, and
-  with one request for all N, which is kinder to it than its own interface.
+- `smolagents`: a `CodeAgent` in a thread for each episode against the same server (`smolagents_loop.py`): N requests a
+  step, as its model class offers, and one request for all N, which is kinder to it than its own interface.
 - `resumed`: the same rollout again over its own ledger.
 - `memory`: peak resident memory of the process that drives N episodes with a model that answers at once.
 """
@@ -20,16 +18,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import copy
 import logging
 import resource
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -40,7 +36,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from agentdistill.action import STOP_STRINGS, UnparsableAction, parse
+from agentdistill.action import STOP_STRINGS
 from agentdistill.agent import Agent, run_episodes
 from agentdistill.config import Params, load_params
 from agentdistill.models.ledger_model import LedgerModel
@@ -57,6 +53,7 @@ from agentdistill.store.ledger import Ledger
 from agentdistill.store.spool import spool
 from agentdistill.tools import SearchTool
 from agentdistill.world import build
+from benchmarks.smolagents_loop import smolagents_loop
 
 MODEL = Path("models/embedded/teacher")
 PARTS = ("raw", "resumed", "memory")
@@ -106,18 +103,12 @@ class Tools:
 
 
 @asynccontextmanager
-async def code_tool(params: Params, problems_only: bool = False) -> Any:
+async def code_tool(params: Params) -> AsyncIterator[Tools]:
     """The sandbox and the search tool of the pipeline, over the world's articles."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "index"
-        passages = build(7).passages
-        build_index(
-            passages[:10] if problems_only else passages,
-            folder,
-            language=params.index.language,
-            stemmer=params.index.stemmer,
-            threads=1,
-        )
+        index = params.index
+        build_index(build(7).passages, folder, language=index.language, stemmer=index.stemmer, threads=1)
         retriever = LuceneRetriever(folder, k1=params.search.k1, b=params.search.b)
         search = SearchTool(retriever, k=params.search.top_k, max_chars=params.search.max_chars)
         yield Tools(await stack.enter_async_context(Sandbox(**params.sandbox.model_dump())), search)
@@ -189,109 +180,21 @@ async def resumed(model: Model, tools: Tools, problems: Sequence[Problem], concu
     return "resumed / fresh, seconds", f"{again:.1f}", f"{fresh:.1f}", f"{again / fresh:.3f}"
 
 
-def smolagents_loop(
-    url: str, key: str, tools: Tools, loop: asyncio.AbstractEventLoop, *, candidates: int, one_request: bool
-) -> Callable[[Problem], Any]:
-    """Return a function that solves one problem by a `CodeAgent`, to be called in a thread of its own."""
-    from smolagents import CodeAgent, LocalPythonExecutor, OpenAIModel, Tool
-    from smolagents.agents import ActionOutput
-    from smolagents.memory import ActionStep
-    from smolagents.models import ChatMessage, MessageRole
-    from smolagents.monitoring import LogLevel
-
-    system = load_prompts("embedded").agent_teacher
-    sampling = {"temperature": 0.7, "top_p": 1.0, "max_tokens": 96}
-
-    class Search(Tool):  # type: ignore[misc]
-        name = "search"
-        description = "Searches the encyclopedia."
-        inputs = {"query": {"type": "string", "description": "what to search for"}}  # noqa: RUF012
-        output_type = "string"
-
-        def forward(self, query: str) -> str:
-            return asyncio.run_coroutine_threadsafe(tools.search.call(query=query), loop).result()
-
-    class SagAgent(CodeAgent):  # type: ignore[misc]
-        def write_memory_to_messages(self, summary_mode: bool = False) -> list[ChatMessage]:
-            said: list[tuple[str, str]] = [("system", system), ("user", self.task)]
-            for step in self.memory.steps:
-                if isinstance(step, ActionStep) and step.model_output:
-                    said.append(("assistant", step.model_output))
-                    said.append(("user", f"Observation:\n{step.observations or ''}"))
-            return [
-                ChatMessage(role=MessageRole(role), content=[{"type": "text", "text": text}]) for role, text in said
-            ]
-
-        def _texts(self) -> list[str]:
-            messages = self.write_memory_to_messages()
-            if not one_request:
-                return [
-                    str(self.model.generate(messages, stop_sequences=list(STOP_STRINGS)).content)
-                    for _ in range(candidates)
-                ]
-            plain = [{"role": m.role.value, "content": m.content[0]["text"]} for m in messages]
-            reply = self.model.client.chat.completions.create(
-                model=self.model.model_id, messages=plain, n=candidates, stop=list(STOP_STRINGS), **sampling
-            )
-            return [choice.message.content or "" for choice in reply.choices]
-
-        def _try(self, code: str) -> tuple[Any, str] | None:
-            executor = LocalPythonExecutor([])
-            executor.send_tools(dict(self.tools))
-            executor.state = copy.deepcopy(
-                {k: v for k, v in self.python_executor.state.items() if k != "_print_outputs"}
-            )
-            try:
-                output = executor(code)
-            except Exception:  # a candidate that fails is dropped
-                return None
-            return output.output, output.logs
-
-        def _step_stream(self, memory_step: Any) -> Iterator[Any]:
-            texts = self._texts()
-            results: list[tuple[Any, str] | None] = []
-            for text in texts:
-                try:
-                    results.append(self._try(parse(text).code))
-                except UnparsableAction:
-                    results.append(None)
-            votes = Counter(str(result) for result in results if result is not None)
-            chosen = 0
-            if votes:
-                most = votes.most_common(1)[0][0]
-                chosen = next(i for i, result in enumerate(results) if result is not None and str(result) == most)
-            memory_step.model_output = texts[chosen]
-            if not votes:
-                memory_step.observations = "The code failed."
-                yield ActionOutput(output=None, is_final_answer=False)
-                return
-            output = self.python_executor(parse(texts[chosen]).code)
-            memory_step.observations = f"{output.logs}{output.output}"
-            yield ActionOutput(output=output.output, is_final_answer=output.is_final_answer)
-
-    local = threading.local()
-
-    def solve(problem: Problem) -> Any:
-        if not hasattr(local, "model"):  # clients are not shared between threads
-            local.model = OpenAIModel("base", api_base=url, api_key=key, flatten_messages_as_text=True, **sampling)
-        agent = SagAgent(tools=[Search()], model=local.model, max_steps=4, verbosity_level=LogLevel.OFF)
-        return agent.run(problem.question)
-
-    return solve
-
-
 async def beside_smolagents(
     server: VllmServer, model: Model, tools: Tools, problems: Sequence[Problem], concurrency: int, candidates: int
 ) -> list[Row]:
     """(b) episodes per second of ours and of threads of `CodeAgent`, on one server."""
     agent = agent_of(model, candidates=candidates, temperature=0.7)
     seconds, found = await timed(roll_out(agent, tools, problems, concurrency))
-    right = sum(t.answer == p.answer for t in found for p in problems if p.id == t.problem_id)
+    gold = {problem.id: problem.answer for problem in problems}
+    right = sum(trajectory.answer == gold[trajectory.problem_id] for trajectory in found)
     ours = len(problems) / seconds
     rows: list[Row] = [("answers that are right, of all", f"{right / len(problems):.2f}", "", "")]
     loop = asyncio.get_running_loop()
     for one_request in (False, True):
-        solve = smolagents_loop(server.url, server.key, tools, loop, candidates=candidates, one_request=one_request)
+        solve = smolagents_loop(
+            server.url, server.key, tools.search, loop, candidates=candidates, one_request=one_request
+        )
         with ThreadPoolExecutor(concurrency) as pool:
             work = asyncio.gather(*(loop.run_in_executor(pool, solve, problem) for problem in problems))
             seconds, answers = await timed(work)
@@ -305,26 +208,18 @@ async def beside_smolagents(
 
 async def drive(episodes: int, params: Params) -> None:
     """Roll out `episodes` and print the peak memory of this process in MiB."""
-    async with code_tool(params, problems_only=True) as tools:
-        agent = agent_of(Instant(), candidates=1, temperature=0.7)
-        with spool() as records:
+    agent = agent_of(Instant(), candidates=1, temperature=0.7)
+    question = {"question": "What is 6 * 7?", "answer": "42", "answer_kind": "math", "family": "sum"}
+    asked = Problem(id="0", source="benchmark", split="train", **question)
+    jobs = (asked.model_copy(update={"id": str(i)}) for i in range(episodes))
+    async with Sandbox(**params.sandbox.model_dump()) as box:
 
-            async def solve(problem: Problem) -> Trajectory:
-                return await agent.solve(problem, tools.box.session)
+        async def solve(problem: Problem) -> Trajectory:
+            return await agent.solve(problem, box.session)
 
-            asked = Problem(
-                id="0",
-                question="What is 6 * 7?",
-                answer="42",
-                answer_kind="math",
-                source="benchmark",
-                split="train",
-                family="sum",
-            )
-            jobs = (asked.model_copy(update={"id": str(i)}) for i in range(episodes))
+        with spool() as records, tempfile.TemporaryDirectory() as folder:
             await run_episodes(jobs, solve, records.add, concurrency=256)
-            with tempfile.TemporaryDirectory() as folder:
-                records.write_to(Path(folder) / "trajectories.jsonl")
+            records.write_to(Path(folder) / "trajectories.jsonl")
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 

@@ -8,7 +8,6 @@ gets the files it read as datasets, with DVC's md5. Repeating it changes nothing
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run
 
 from tasks.graph import Lock, Node, read_graph, read_locks
 from tasks.journal import FOLDER, numbers, root
-from tasks.stage import QUIET, load_params, pipeline_key
+from tasks.stage import load_params, pipeline_key
 from tasks.tracking import PARENT, STAGE, Tracker, open_tracker, publish
 
 MADE_BY = "pipeline.made_by"  # by stage: digest of its entry in dvc.lock, and the run that made it
@@ -151,7 +150,6 @@ def _table(tracker: Tracker, origins: Mapping[str, Origin]) -> str:
 
 def main() -> None:
     """Publish what the stages wrote and complete the parent; called by `make repro` and by the flow."""
-    os.environ.update(QUIET)
     params = load_params().tracking
     if not params.enabled:
         print("Tracking is off (tracking.enabled in params.yaml), so there is no run to complete.")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tasks.finalise import finalise
 from tasks.journal import FOLDER, READER_LOCK, root
-from tasks.stage import QUIET, load_params
+from tasks.stage import load_params
 from tasks.tracking import Reader, open_tracker, publish
 
 SECONDS_BETWEEN_READS = 1.0
@@ -41,5 +41,4 @@ def follow(base: Path, *, silence: float = SECONDS_OF_SILENCE) -> None:
 
 if __name__ == "__main__":
     os.nice(10)  # the pipeline goes first
-    os.environ.update(QUIET)
     follow(root())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -85,6 +86,9 @@ async def open_code_tool(params: Params) -> AsyncIterator[CodeTool]:
     """
     retriever = LuceneRetriever(INDEX, k1=params.search.k1, b=params.search.b)
     search = SearchTool(retriever, k=params.search.top_k, max_chars=params.search.max_chars)
+    # An open episode takes three descriptors, and many systems allow a process 1,024 until it asks for more.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     async with Sandbox(**params.sandbox.model_dump()) as box:
         index = content_id(retriever.fingerprint, params.search.top_k, params.search.max_chars)
         yield CodeTool(box, (search,), index)

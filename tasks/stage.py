@@ -33,14 +33,6 @@ from tasks.journal import FOLDER, Journal, ensure_reader, numbers, root
 METRICS = Path("reports/metrics")
 PARAMS = Path("params.yaml")
 GRAPH = Path("dvc.yaml")
-QUIET = {
-    "DO_NOT_TRACK": "true",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "TOKENIZERS_PARALLELISM": "false",  # a tokenizer that forks after threads have started warns at every fork
-    "TRANSFORMERS_VERBOSITY": "error",
-    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
-}
 SECONDS_BETWEEN_LINES = 5.0  # progress in a log, where a bar cannot be redrawn
 
 
@@ -154,8 +146,6 @@ def run_stage(main: Callable[..., None], *, variants: Sequence[str] = ()) -> Non
     traceback. SIGTERM unwinds, so that servers and sandboxes are closed.
     """
     global _run
-    for key, value in QUIET.items():
-        os.environ.setdefault(key, value)
     signal.signal(signal.SIGTERM, _terminate)
     module = Path(main.__code__.co_filename).stem
     parser = argparse.ArgumentParser(prog=f"python -m tasks.{module}", description=f"Run the stage {module!r}.")

@@ -160,6 +160,8 @@ def as_set(node: Node) -> sympy.Set | None:
             try:
                 return (difference < 0 if sign == "<" else difference <= 0).as_set()
             except (NotImplementedError, TypeError, AttributeError):
+                # What sympy raises where it can't solve a relation, or where that is true or false by itself. It is
+                # then no set, and equals only the same relation.
                 return None
     return None
 

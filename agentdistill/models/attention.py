@@ -31,12 +31,82 @@ QUERY_BLOCK = 512  # prompt tokens whose scores are held at once
 
 @dataclass(frozen=True)
 class NewPrompt:
-    """A prompt of the pass: its `tokens` from position `start` on, for slot `slot`, at `offset` in the batch."""
+    """A prompt of the pass: its `tokens` from position `start` on, for a slot of `cache`, at `offset` in the batch."""
 
+    cache: SlotCache
     slot: int
     start: int
     tokens: int
     offset: int
+
+
+@dataclass(frozen=True)
+class Owners:
+    """The prompts in the first slots of `cache`: their lengths, and the tail slots of each one's samples."""
+
+    cache: SlotCache
+    lengths: Sequence[int]
+    tails: Sequence[Sequence[int]]
+
+
+class Group:
+    """The tails of prompts that lie in one cache, arranged by prompt with as many places for each as the largest needs.
+
+    The group's rows are its tails in the order of the prompts, from `first` to `last` among those of all groups."""
+
+    def __init__(self, owners: Owners, tail_hidden: Tensor, first: int, samples: int, device: torch.device) -> None:
+        """
+        Args:
+            tail_hidden: (tail slots, tail span), 0 for a key that the tail's query sees, else -inf.
+            samples: query heads of one key-value head.
+        """
+        self._cache = owners.cache
+        self._samples = samples
+        self.tails = list(chain.from_iterable(owners.tails))
+        self.first, self.last = first, first + len(self.tails)
+        self._width = max(math.ceil(MIN_QUERIES / samples), *map(len, owners.tails))
+        members: list[list[int]] = []
+        places: list[int] = []
+        row = 0
+        for prompt, tails in enumerate(owners.tails):
+            rows = list(range(row, row + len(tails)))
+            members.append(rows + [0] * (self._width - len(rows)))  # an empty place repeats row 0; it is not read
+            places += range(prompt * self._width, prompt * self._width + len(rows))
+            row += len(rows)
+        self._members = torch.tensor(members, device=device)  # (prompts, width): the row in each place
+        self._places = torch.tensor(places, device=device)  # (rows): where each row stands among all places
+        self._span = round_up(max(owners.lengths), CHUNK)
+        lengths = [length for length, tails in zip(owners.lengths, owners.tails, strict=True) for _ in tails]
+        hidden = _hidden(torch.tensor(lengths, device=device)[:, None], self._span)
+        hidden = torch.cat([hidden, tail_hidden[torch.tensor(self.tails, device=device)]], dim=-1)
+        self._hidden = hidden[:, None, None]  # (rows, 1, 1, prompt span + tail span)
+
+    def attend(self, layer: int, rows: Tensor, tail_scores: Tensor, scaling: float) -> tuple[Tensor, Tensor]:
+        """Let the rows (rows, groups, group, size) see prompts and tails.
+
+        Args:
+            tail_scores: (rows, groups, group, tail span).
+
+        Returns:
+            the prompts' part of the output, shaped like `rows`, and the weights of the tails' keys, shaped like their
+            scores.
+        """
+        keys, values = self._cache.data[:, layer, : len(self._members), :, : self._span]
+        scores = self._apart(self._together(rows) @ keys.transpose(-1, -2))
+        weights = _softmax(torch.cat([scores, tail_scores], dim=-1), self._hidden, scaling).to(values.dtype)
+        output = self._apart(_weighted(self._together(weights[..., : self._span]), values))
+        return output, weights[..., self._span :]
+
+    def _together(self, rows: Tensor) -> Tensor:
+        """(rows, groups, group, x) -> (prompts, groups, width x group, x): one product for each prompt."""
+        _, groups, group, last = rows.shape
+        return rows[self._members].transpose(1, 2).reshape(len(self._members), groups, self._width * group, last)
+
+    def _apart(self, together: Tensor) -> Tensor:
+        """The reverse of `_together`."""
+        prompts, groups, _, last = together.shape
+        places = together.reshape(prompts, groups, self._width, self._samples, last).transpose(1, 2)
+        return places.reshape(-1, groups, self._samples, last)[self._places]
 
 
 class Pass:
@@ -44,58 +114,37 @@ class Pass:
 
     def __init__(
         self,
-        prompts: SlotCache,
         tails: SlotCache,
         *,
-        prompt_lengths: Sequence[int],
-        owners: Sequence[int],
+        owners: Sequence[Owners],
         tail_lengths: Sequence[int],
         new: Sequence[NewPrompt],
+        samples: int,
     ) -> None:
         """
         Args:
-            prompt_lengths: by prompt slot, for the prompts that tails belong to.
-            owners: by tail slot, the slot of its prompt.
+            owners: the prompts that the tails belong to, by cache.
             tail_lengths: by tail slot, how many tokens it holds, the one of this pass included.
             new: the prompts of this pass.
+            samples: query heads of one key-value head.
         """
-        device = prompts.data.device
-        self._prompts = prompts
+        device = tails.data.device
         self._tails = tails
         self._new = new
-        self._rows = len(owners)
-        self._tail_positions = torch.tensor(tail_lengths, dtype=torch.long, device=device) - 1
+        self._rows = len(tail_lengths)
+        if not self._rows:
+            return
+        lengths = torch.tensor(tail_lengths, device=device)
+        self._tail_positions = lengths - 1
         self._tail_slots = torch.arange(self._rows, device=device)
-        spans = [range(prompt.start, prompt.start + prompt.tokens) for prompt in new]
-        self._new_positions = torch.tensor(list(chain.from_iterable(spans)), dtype=torch.long, device=device)
-        slots = chain.from_iterable([prompt.slot] * prompt.tokens for prompt in new)
-        self._new_slots = torch.tensor(list(slots), dtype=torch.long, device=device)
-        if self._rows:
-            self._group(prompts.shape.group, prompt_lengths, owners, tail_lengths)
-
-    def _group(self, group: int, prompt_lengths: Sequence[int], owners: Sequence[int], lengths: Sequence[int]) -> None:
-        """Arrange the tails by prompt, with as many places for each as the largest needs."""
-        device = self._tail_slots.device
-        members: list[list[int]] = [[] for _ in prompt_lengths]
-        places = []
-        for row, owner in enumerate(owners):
-            places.append((owner, len(members[owner])))
-            members[owner].append(row)
-        width = max(math.ceil(MIN_QUERIES / group), *map(len, members))
-        # (prompts, width): the row in each place; an empty place repeats row 0, and its result is not read.
-        self._members = torch.tensor([rows + [0] * (width - len(rows)) for rows in members], device=device)
-        # (rows): where each row stands among all places.
-        self._places = torch.tensor([owner * width + index for owner, index in places], device=device)
-        self._prompt_span = round_up(max(prompt_lengths), CHUNK)
-        self._tail_span = round_up(max(lengths), CHUNK)
-        absent = [
-            torch.arange(span, device=device) >= torch.tensor(limits, device=device)[:, None]
-            for span, limits in (
-                (self._prompt_span, [prompt_lengths[owner] for owner in owners]),
-                (self._tail_span, lengths),
-            )
-        ]
-        self._absent = torch.cat(absent, dim=-1)[:, None, None]  # (rows, 1, 1, prompt span + tail span)
+        self._tail_span = round_up(max(tail_lengths), CHUNK)
+        tail_hidden = _hidden(lengths[:, None], self._tail_span)
+        self._groups: list[Group] = []
+        for some in owners:
+            first = self._groups[-1].last if self._groups else 0
+            self._groups.append(Group(some, tail_hidden, first, samples, device))
+        order = torch.tensor([tail for group in self._groups for tail in group.tails], device=device)
+        self._order, self._back = order, order.argsort()  # from tail slots to rows of the groups, and back
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
         """Store the new keys and values and return the attention's output.
@@ -108,17 +157,18 @@ class Pass:
         """
         heads, tokens, size = query.shape
         groups = len(key)
-        end = self._rows + len(self._new_slots)
-        for index, states in ((0, key), (1, value)):
-            states = states.transpose(0, 1)  # (tokens, key-value heads, size)
-            self._tails.data[index, layer][self._tail_slots, :, self._tail_positions] = states[: self._rows]
-            self._prompts.data[index, layer][self._new_slots, :, self._new_positions] = states[self._rows : end]
         output = query.new_zeros(tokens, heads, size)
         if self._rows:
+            for index, states in ((0, key), (1, value)):
+                states = states[:, : self._rows].transpose(0, 1)  # (tails, key-value heads, size)
+                self._tails.data[index, layer][self._tail_slots, :, self._tail_positions] = states
             rows = query[:, : self._rows].transpose(0, 1).reshape(self._rows, groups, heads // groups, size)
             output[: self._rows] = self._decode(layer, rows, scaling).reshape(self._rows, heads, size)
         for prompt in self._new:
-            keys, values = self._prompts.data[:, layer, prompt.slot]
+            keys, values = prompt.cache.data[:, layer, prompt.slot]
+            end = prompt.start + prompt.tokens
+            keys[:, prompt.start : end] = key[:, prompt.offset : prompt.offset + prompt.tokens]
+            values[:, prompt.start : end] = value[:, prompt.offset : prompt.offset + prompt.tokens]
             for first in range(0, prompt.tokens, QUERY_BLOCK):
                 last = min(first + QUERY_BLOCK, prompt.tokens)
                 place = slice(prompt.offset + first, prompt.offset + last)
@@ -129,43 +179,40 @@ class Pass:
         return output
 
     def _decode(self, layer: int, rows: Tensor, scaling: float) -> Tensor:
-        """Attention of one query each of all tails: (rows, groups, group, size) in and out."""
-        prompts, width = self._members.shape
-        _, groups, group, size = rows.shape
-        keys, values = self._prompts.data[:, layer, :prompts, :, : self._prompt_span]
-        tail_keys, tail_values = self._tails.data[:, layer, : self._rows, :, : self._tail_span]
-        # (prompts, width, groups, group, size) -> (prompts, groups, width x group, size): one product for each prompt.
-        together = rows[self._members].transpose(1, 2).reshape(prompts, groups, width * group, size)
-        scores = self._apart(together @ keys.transpose(-1, -2), group)
-        scores = torch.cat([scores, rows @ tail_keys.transpose(-1, -2)], dim=-1)
-        weights = _softmax(scores, self._absent, scaling).to(values.dtype)
-        prompt_weights, tail_weights = weights[..., : self._prompt_span], weights[..., self._prompt_span :]
-        together = prompt_weights[self._members].transpose(1, 2).reshape(prompts, groups, width * group, -1)
-        return self._apart(_weighted(together, values), group) + _weighted(tail_weights, tail_values)
-
-    def _apart(self, together: Tensor, group: int) -> Tensor:
-        """(prompts, groups, width x group, x) -> (rows, groups, group, x)."""
-        prompts, groups, queries, last = together.shape
-        places = together.reshape(prompts, groups, queries // group, group, last).transpose(1, 2)
-        return places.reshape(-1, groups, group, last)[self._places]
+        """Attention of one query each of all tails: (tail slots, groups, group, size) in and out."""
+        keys, values = self._tails.data[:, layer, : self._rows, :, : self._tail_span]
+        scores = (rows @ keys.transpose(-1, -2))[self._order]
+        rows = rows[self._order]
+        parts = [
+            group.attend(layer, rows[group.first : group.last], scores[group.first : group.last], scaling)
+            for group in self._groups
+        ]
+        output, weights = (torch.cat(part)[self._back] for part in zip(*parts, strict=True))
+        return output + _weighted(weights, values)
 
 
 def _prompt_attention(rows: Tensor, keys: Tensor, values: Tensor, positions: Tensor, scaling: float) -> Tensor:
     """Causal attention of one prompt's queries (groups, group, tokens, size) at `positions`."""
     groups, group, tokens, size = rows.shape
     length = round_up(int(positions[-1]) + 1, CHUNK)
-    absent = torch.arange(length, device=rows.device) > positions[:, None]  # (tokens, length)
+    hidden = _hidden(positions[:, None] + 1, length)  # (tokens, length)
     padding = max(0, MIN_QUERIES - group * tokens)
     rows = functional.pad(rows.reshape(groups, group * tokens, size), (0, 0, 0, padding))
-    absent = functional.pad(absent.repeat(group, 1), (0, 0, 0, padding))
-    weights = _softmax(rows @ keys[:, :length].transpose(-1, -2), absent, scaling).to(values.dtype)
+    hidden = functional.pad(hidden.repeat(group, 1), (0, 0, 0, padding))
+    weights = _softmax(rows @ keys[:, :length].transpose(-1, -2), hidden, scaling).to(values.dtype)
     output = _weighted(weights, values[:, :length])
     return output[:, : group * tokens].reshape(groups, group, tokens, size)
 
 
-def _softmax(scores: Tensor, absent: Tensor, scaling: float) -> Tensor:
-    """Weights over the last dimension, in float32; `absent` marks the keys that a query does not see."""
-    return scores.float().mul(scaling).masked_fill_(absent, -math.inf).softmax(-1)
+def _hidden(limits: Tensor, span: int) -> Tensor:
+    """Return what is added to scores (..., span): 0 for the keys below a limit (..., 1), else -inf."""
+    above = torch.arange(span, device=limits.device) >= limits
+    return torch.zeros(above.shape, device=limits.device).masked_fill_(above, -math.inf)
+
+
+def _softmax(scores: Tensor, hidden: Tensor, scaling: float) -> Tensor:
+    """Weights over the last dimension, in float32; `hidden` is -inf for the keys that a query does not see, else 0."""
+    return torch.add(hidden, scores.float(), alpha=scaling).softmax(-1)
 
 
 def _weighted(weights: Tensor, values: Tensor) -> Tensor:

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 
-from agentdistill.models.attention import MIN_ROWS, NewPrompt, Pass
-from agentdistill.models.kv_cache import BLOCK, PrefixCache, Shape, SlotCache
+from agentdistill.models.attention import MIN_ROWS, NewPrompt, Owners, Pass
+from agentdistill.models.kv_cache import BLOCK, PrefixCache, Shape, SlotCache, prompt_span
 from agentdistill.models.sampling import choose_tokens, stream_key
 
 ATTENTION = "agentdistill_slots"  # the name under which transformers finds `_attention`
@@ -49,13 +49,22 @@ class Job:
     finished: dict[int, Generated] = field(default_factory=dict)
 
 
-@dataclass
+@dataclass(eq=False)
 class Active:
-    """A request whose prompt lies in prompt slot `slot`, and how many of its samples are not finished."""
+    """A request whose prompt lies in slot `slot` of `pool`, and how many of its samples are not finished."""
 
     job: Job
+    pool: Pool
     slot: int
     unfinished: int
+
+
+@dataclass(eq=False)
+class Pool:
+    """Requests whose prompts are kept in slots of one capacity, by slot; the last ones may not be decoding yet."""
+
+    cache: SlotCache
+    active: list[Active] = field(default_factory=list)
 
 
 @dataclass
@@ -89,17 +98,17 @@ class Engine:
         config = model.config
         head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         heads = config.num_key_value_heads
-        shape = Shape(config.num_hidden_layers, heads, head_size, config.num_attention_heads // heads)
+        self._shape = Shape(config.num_hidden_layers, heads, head_size)
+        self._samples = config.num_attention_heads // heads
         self.waiting: deque[Job] = deque()
-        self.active: list[Active] = []
+        self._pools: dict[int, Pool] = {}  # by capacity in tokens
         self.rows: list[Row] = []
         self._model = model
         self._stop_tokens = stop_tokens
         self._max_rows = max_rows
         self._prompt_tokens = prompt_tokens_per_step
-        self._prompts = SlotCache(shape, max_rows, model.dtype, model.device)
-        self._tails = SlotCache(shape, max_rows, model.dtype, model.device)
-        self._prefixes = PrefixCache(self._prompts, prefix_cache_tokens)
+        self._tails = SlotCache(self._shape, model.dtype, model.device)
+        self._prefixes = PrefixCache(self._shape, model.dtype, model.device, tokens=prefix_cache_tokens)
 
     @property
     def busy(self) -> bool:
@@ -116,8 +125,7 @@ class Engine:
         # One row of logits for each tail, then one for each new prompt, shared by its samples.
         sources = list(range(len(self.rows)))
         for source, (active, prompt) in enumerate(admitted, start=len(self.rows)):
-            self._prefixes.store(active.job.prompt, prompt.slot)
-            self.active.append(active)
+            self._prefixes.store(active.job.prompt, prompt.cache, prompt.slot)
             self.rows += [Row(active, i, stream_key(active.job.seed, i), []) for i in range(active.unfinished)]
             sources += [source] * active.unfinished
         if len(sources) != len(logits):
@@ -139,13 +147,26 @@ class Engine:
             if rows + samples > self._max_rows or (admitted and tokens + new > self._prompt_tokens):
                 break
             self.waiting.popleft()
-            slot = len(self.active) + len(admitted)
-            self._prompts.reserve(len(job.prompt), used=slot)
-            self._tails.reserve(job.max_tokens, used=len(self.rows))
-            self._prefixes.load(blocks, slot)
-            admitted.append((Active(job, slot, samples), NewPrompt(slot, known, new, len(self.rows) + tokens)))
+            active = self._place(job, samples)
+            self._prefixes.load(blocks, active.pool.cache, active.slot)
+            offset = len(self.rows) + tokens
+            admitted.append((active, NewPrompt(active.pool.cache, active.slot, known, new, offset)))
             rows, tokens = rows + samples, tokens + new
+        self._tails.reserve(
+            slots=rows, tokens=max((active.job.max_tokens for active, _ in admitted), default=0), used=len(self.rows)
+        )
         return admitted
+
+    def _place(self, job: Job, samples: int) -> Active:
+        """Give the request the next slot of the pool for prompts of its length."""
+        span = prompt_span(len(job.prompt))
+        if span not in self._pools:
+            self._pools[span] = Pool(SlotCache(self._shape, self._model.dtype, self._model.device, tokens=span))
+        pool = self._pools[span]
+        active = Active(job, pool, len(pool.active), samples)
+        pool.cache.reserve(slots=active.slot + 1, tokens=span, used=active.slot)
+        pool.active.append(active)
+        return active
 
     def _forward(self, admitted: Sequence[tuple[Active, NewPrompt]]) -> Tensor:
         """Return the logits (rows + admitted, vocabulary) that follow each sequence."""
@@ -158,12 +179,11 @@ class Engine:
             last.append(prompt.offset + prompt.tokens - 1)
         device = self._model.device
         plan = Pass(
-            self._prompts,
             self._tails,
-            prompt_lengths=[len(active.job.prompt) for active in self.active],
-            owners=[row.owner.slot for row in self.rows],
+            owners=self._owners(),
             tail_lengths=[len(row.tokens) for row in self.rows],
             new=[prompt for _, prompt in admitted],
+            samples=self._samples,
         )
         padding = [0] * max(0, MIN_ROWS - len(ids))
         wanted = last + [0] * max(0, MIN_ROWS - len(last))
@@ -176,6 +196,19 @@ class Engine:
         )
         logits: Tensor = output.logits[0, : len(last)]
         return logits
+
+    def _owners(self) -> list[Owners]:
+        """Return the prompts that are being decoded. New ones stand behind them in their pool and have no rows yet."""
+        tails: dict[Active, list[int]] = {}
+        for tail, row in enumerate(self.rows):
+            tails.setdefault(row.owner, []).append(tail)
+        owners = []
+        for pool in self._pools.values():
+            decoding = [active for active in pool.active if active in tails]
+            if decoding:
+                lengths = [len(active.job.prompt) for active in decoding]
+                owners.append(Owners(pool.cache, lengths, [tails[active] for active in decoding]))
+        return owners
 
     def _choose(self, logits: Tensor) -> list[int]:
         device = logits.device
@@ -221,12 +254,13 @@ class Engine:
             if slot < len(self.rows):
                 self.rows[slot] = row
                 self._tails.copy(len(self.rows), slot, len(row.tokens))
-        for slot in reversed([active.slot for active in self.active if not active.unfinished]):
-            active = self.active.pop()
-            if slot < len(self.active):
-                self.active[slot] = active
-                active.slot = slot
-                self._prompts.copy(len(self.active), slot, len(active.job.prompt))
+        for pool in self._pools.values():
+            for slot in reversed([active.slot for active in pool.active if not active.unfinished]):
+                active = pool.active.pop()
+                if slot < len(pool.active):
+                    pool.active[slot] = active
+                    active.slot = slot
+                    pool.cache.copy(len(pool.active), slot, len(active.job.prompt))
 
 
 def _attention(

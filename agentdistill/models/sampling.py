@@ -13,6 +13,7 @@ from torch import Tensor
 
 NUCLEUS_GUESS = 64  # most nuclei are smaller; finding that out is cheaper than sorting the vocabulary
 MANTISSA_BITS = 23  # (k + 1/2) / 2^23 is exact in float32 and never 0 or 1
+HASHED_AT_ONCE = 1 << 16  # on a CPU, so that the numbers stay in its cache between the steps of the hash
 
 
 def stream_key(seed: int, sample: int) -> int:
@@ -24,10 +25,13 @@ def stream_key(seed: int, sample: int) -> int:
 def gumbel_noise(keys: Tensor, positions: Tensor, vocabulary: int) -> Tensor:
     """Return standard Gumbel noise (rows, vocabulary), float32, a function of each row's key and position (int64)."""
     rows = _mix(_mix(keys) + positions)
-    tokens = torch.arange(vocabulary, device=keys.device)
-    bits = _mix(rows[:, None] ^ _mix(tokens)) & ((1 << MANTISSA_BITS) - 1)
-    uniform = (bits.float() + 0.5) * 2.0**-MANTISSA_BITS
-    return uniform.log_().neg_().log_().neg_()
+    tokens = _mix(torch.arange(vocabulary, device=keys.device))
+    noise = torch.empty(len(rows), vocabulary, device=keys.device)
+    step = max(1, HASHED_AT_ONCE // vocabulary) if keys.device.type == "cpu" else len(rows)
+    for first in range(0, len(rows), step):
+        bits = _mix(rows[first : first + step, None] ^ tokens).bitwise_and_((1 << MANTISSA_BITS) - 1)
+        noise[first : first + step] = bits.float().add_(0.5).mul_(2.0**-MANTISSA_BITS).log_().neg_().log_().neg_()
+    return noise
 
 
 def choose_tokens(
@@ -73,11 +77,9 @@ def keep_nucleus(logits: Tensor, top_ps: Tensor) -> Tensor:
 def _mix(x: Tensor) -> Tensor:
     """The splitmix64 finaliser (Steele, Lea and Flood 2014) on int64, whose products wrap around."""
     x = x + -0x61C8864680B583EB
-    x = (x ^ _shift(x, 30)) * -0x40A7B892E31B1A47
-    x = (x ^ _shift(x, 27)) * -0x6B2FB644ECCEEE15
-    return x ^ _shift(x, 31)
+    return _fold(_fold(_fold(x, 30).mul_(-0x40A7B892E31B1A47), 27).mul_(-0x6B2FB644ECCEEE15), 31)
 
 
-def _shift(x: Tensor, bits: int) -> Tensor:
-    """Shift right, filling with zeros; on signed integers `>>` fills with the sign."""
-    return (x >> bits) & ((1 << (64 - bits)) - 1)
+def _fold(x: Tensor, bits: int) -> Tensor:
+    """x ^= x >> bits, filling with zeros; on signed integers `>>` fills with the sign."""
+    return x.bitwise_xor_((x >> bits).bitwise_and_((1 << (64 - bits)) - 1))

@@ -40,7 +40,7 @@ class ToolDesk:
             task = self._calls[key] = asyncio.create_task(self._call(name, dict(arguments)))
         try:
             return await asyncio.shield(task)  # one candidate's death must not cancel another's answer
-        except Exception:
+        except Exception:  # a broken tool ends the episode; what it broke on must not be kept as its answer
             self._calls.pop(key, None)
             raise
 

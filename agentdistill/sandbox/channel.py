@@ -73,17 +73,16 @@ class Channel:
         """Send one message, a descriptor with it. Raises ChannelClosed, and TimeoutError when the other side reads
         nothing for `seconds`."""
         data = memoryview(frame(message))
+        descriptors = [] if descriptor is None else [descriptor]
         try:
-            if descriptor is not None:
-                sent = socket.send_fds(self._socket, [data], [descriptor])
-                data = data[sent:]
             while data:
                 try:
-                    data = data[self._socket.send(data) :]
+                    data = data[socket.send_fds(self._socket, [data], descriptors) :]
+                    descriptors = []  # sent with the first piece
                 except BlockingIOError:
                     if not await ready(self._socket.fileno(), seconds, write=True):
                         raise TimeoutError from None
-        except (ConnectionError, BlockingIOError):
+        except ConnectionError:
             raise ChannelClosed from None
 
     async def receive(self, seconds: float) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from agentdistill.sandbox.launch import Isolation
 from agentdistill.sandbox.process import Process
 
 START_SECONDS = 60.0  # the zygote takes half a second and a fork milliseconds; more only on an overloaded machine
+FORKS_AT_ONCE = 64  # the kernel limits how many descriptors may be under way, where few may be open
 MOST_ERROR_CHARACTERS = 2000
 
 
@@ -33,7 +34,8 @@ class Zygote:
         self._control = control
         self._message_bytes = message_bytes
         self._gated = gated
-        self._forking = asyncio.Lock()
+        self._sending = asyncio.Lock()
+        self._forking = asyncio.Semaphore(FORKS_AT_ONCE)
 
     @classmethod
     async def start(cls, isolation: Isolation, spec: dict[str, Any]) -> Self:
@@ -72,10 +74,19 @@ class Zygote:
 
     async def fork_session(self, tools: list[dict[str, Any]]) -> tuple[Candidate, int | None]:
         """Fork the root of an episode. Return it and its fork-notification descriptor. Raises SandboxError."""
-        channel, theirs = Channel.pair(self._message_bytes)
+        async with self._forking:
+            return await self._fork_session(tools)
+
+    async def _fork_session(self, tools: list[dict[str, Any]]) -> tuple[Candidate, int | None]:
+        try:
+            channel, theirs = Channel.pair(self._message_bytes)
+        except OSError as error:
+            raise SandboxError(
+                f"No more episodes can be opened: {error}. Raise 'ulimit -n' or lower concurrency."
+            ) from error
         descriptor = None
         try:
-            async with self._forking:
+            async with self._sending:
                 with theirs:
                     await self._control.send({"tools": tools}, theirs.fileno(), seconds=START_SECONDS)
             pid, descriptor = await channel.greeting(START_SECONDS)

@@ -187,3 +187,11 @@ run_stage(main)
     code, errors = stage.run(body)
     assert code == 0
     assert " tokens/s, $1.50" in errors.splitlines()[-1]
+
+
+def test_no_library_of_a_stage_reports_its_use() -> None:
+    script = "import tasks.sft, huggingface_hub.constants as hub; print(hub.HF_HUB_DISABLE_TELEMETRY)"
+    environment = {k: v for k, v in os.environ.items() if "TELEMETRY" not in k and k != "DO_NOT_TRACK"}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True"]

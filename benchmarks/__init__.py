@@ -1,0 +1,1 @@
+"""Speed beside a peer or a limit: each script prints one table."""
