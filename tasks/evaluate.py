@@ -73,16 +73,12 @@ async def _main(variant: str) -> None:
     recipe = RECIPES[variant]
     problems = read_jsonl(PROBLEMS, Problem)[: params.evaluate.limit]
     adapter = ADAPTERS / recipe.adapter if recipe.adapter is not None else None
-    metrics: dict[str, object] = {}
     async with open_student(params, adapter) as student, _solvers(params, variant, student.model) as solvers:
         with atomic_directory(FOLDER / variant) as folder:
             tallies = await _answer(problems, solvers, folder, variant, params)
-            for mode, tally in tallies.items():
-                grades, result = await _grade(problems, folder / f"{mode}.jsonl", variant, mode, params)
-                write_jsonl(folder / f"{mode}.grades.jsonl", grades)
-                metrics[mode] = {**_accuracy(result), **tally.metrics()}
-        metrics |= student.spent()
-    write_metrics(f"evaluate-{variant}", metrics)
+            scores = await _grade(problems, folder, variant, params)
+        metrics = {mode: {**_accuracy(scores[mode]), **tally.metrics()} for mode, tally in tallies.items()}
+    write_metrics(f"evaluate-{variant}", {**metrics, **student.spent()})
     log_trajectories(FOLDER / variant / "sag.jsonl")
 
 
@@ -187,19 +183,22 @@ async def _answer(
     return tallies
 
 
-async def _grade(
-    problems: Sequence[Problem], path: Path, variant: str, mode: str, params: Params
-) -> tuple[list[Grade], Score]:
-    trajectories = read_jsonl(path, Trajectory)
-    pairs = [(problem, trajectory.answer) for problem, trajectory in zip(problems, trajectories, strict=True)]
+async def _grade(problems: Sequence[Problem], folder: Path, variant: str, params: Params) -> dict[str, Score]:
+    """Grade each mode's trajectories in `folder`, write the grades beside them and return the scores."""
+    scores = {}
     async with open_graders_of(params.grading) as graders:
-        verdicts = await grade_all(graders, pairs)
-    grades = [
-        Grade(trajectory_id=trajectory.id, problem_id=trajectory.problem_id, **verdict.model_dump())
-        for trajectory, verdict in zip(trajectories, verdicts, strict=True)
-    ]
-    run = Run(variant, mode, trajectories, {grade.trajectory_id: grade for grade in grades})
-    return grades, score(run, problems, params.report.confidence)
+        for mode in MODES:
+            trajectories = read_jsonl(folder / f"{mode}.jsonl", Trajectory)
+            pairs = [(problem, trajectory.answer) for problem, trajectory in zip(problems, trajectories, strict=True)]
+            verdicts = await grade_all(graders, pairs)
+            grades = [
+                Grade(trajectory_id=trajectory.id, problem_id=trajectory.problem_id, **verdict.model_dump())
+                for trajectory, verdict in zip(trajectories, verdicts, strict=True)
+            ]
+            write_jsonl(folder / f"{mode}.grades.jsonl", grades)
+            run = Run(variant, mode, trajectories, {grade.trajectory_id: grade for grade in grades})
+            scores[mode] = score(run, problems, params.report.confidence)
+    return scores
 
 
 def _accuracy(result: Score) -> dict[str, object]:
