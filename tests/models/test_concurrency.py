@@ -87,3 +87,10 @@ async def test_a_pause_holds_back_new_requests() -> None:
     start = time.monotonic()
     async with limit.slot():
         assert time.monotonic() - start >= 0.05
+
+
+async def test_a_server_of_known_capacity_is_filled_at_once() -> None:
+    limit = AdaptiveLimit(maximum=50, start=50)
+    assert limit.limit == 50
+    limit.overloaded(started=time.monotonic())
+    assert limit.limit == 25

@@ -110,3 +110,17 @@ async def test_greedy_replies_are_those_of_the_transformers_backend(
         by_transformers = await texts(local)
     same = sum(a == b for a, b in zip(by_vllm, by_transformers, strict=True))
     assert same >= len(asked) - 2
+
+
+async def test_seeded_prompts_beyond_one_batch_leave_the_server_alive(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sampling = Sampling(temperature=1.0, top_p=1.0, max_tokens=16)
+    texts = [f"What is {seed} + 4? " + "word " * 300 for seed in range(64)]
+    async with make_model() as model:
+        asked = [
+            model.sample([Message(role="user", text=text)], n=1, sampling=sampling, seed=seed)
+            for seed, text in enumerate(texts)
+        ]
+        assert len(await asyncio.gather(*asked)) == len(texts)
