@@ -34,6 +34,10 @@ class SandboxError(AgentDistillError):
     """The sandbox's own machinery failed. What model-written code does wrong is an `Outcome`, never this."""
 
 
+class NoIsolation(SandboxError):
+    """No permitted rung of isolation holds on this machine, so no model-written code is run."""
+
+
 class RetrievalError(AgentDistillError):
     """The index is missing or broken, or its Java runtime cannot be started."""
 

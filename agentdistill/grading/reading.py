@@ -159,9 +159,10 @@ def as_set(node: Node) -> sympy.Set | None:
         case Relation(difference, sign) if sign != "=" and len(difference.free_symbols) == 1:
             try:
                 return (difference < 0 if sign == "<" else difference <= 0).as_set()
-            except (NotImplementedError, TypeError, AttributeError):
-                # What sympy raises where it can't solve a relation, or where that is true or false by itself. It is
-                # then no set, and equals only the same relation.
+            except (NotImplementedError, TypeError, ValueError):
+                # sympy gives up, in this order, on what repeats for ever ("sin x < 1/2"), on what is never real
+                # ("sqrt(-x^2 - 1) < 2") and on imaginary bounds ("sqrt x < i"). The set is unknown; the relation still
+                # equals itself.
                 return None
     return None
 

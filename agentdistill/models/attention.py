@@ -49,22 +49,22 @@ class Owners:
     tails: Sequence[Sequence[int]]
 
 
-class Group:
+class Bucket:
     """The tails of prompts that lie in one cache, arranged by prompt with as many places for each as the largest needs.
 
-    The group's rows are its tails in the order of the prompts, from `first` to `last` among those of all groups."""
+    The bucket's rows are its tails in the order of the prompts, from `first` to `last` among those of all buckets."""
 
-    def __init__(self, owners: Owners, tail_hidden: Tensor, first: int, samples: int, device: torch.device) -> None:
+    def __init__(self, owners: Owners, tail_hidden: Tensor, first: int, group: int, device: torch.device) -> None:
         """
         Args:
             tail_hidden: (tail slots, tail span), 0 for a key that the tail's query sees, else -inf.
-            samples: query heads of one key-value head.
+            group: query heads of one key-value head.
         """
         self._cache = owners.cache
-        self._samples = samples
+        self._group = group
         self.tails = list(chain.from_iterable(owners.tails))
         self.first, self.last = first, first + len(self.tails)
-        self._width = max(math.ceil(MIN_QUERIES / samples), *map(len, owners.tails))
+        self._width = max(math.ceil(MIN_QUERIES / group), *map(len, owners.tails))
         members: list[list[int]] = []
         places: list[int] = []
         row = 0
@@ -105,8 +105,8 @@ class Group:
     def _apart(self, together: Tensor) -> Tensor:
         """The reverse of `_together`."""
         prompts, groups, _, last = together.shape
-        places = together.reshape(prompts, groups, self._width, self._samples, last).transpose(1, 2)
-        return places.reshape(-1, groups, self._samples, last)[self._places]
+        places = together.reshape(prompts, groups, self._width, self._group, last).transpose(1, 2)
+        return places.reshape(-1, groups, self._group, last)[self._places]
 
 
 class Pass:
@@ -119,14 +119,14 @@ class Pass:
         owners: Sequence[Owners],
         tail_lengths: Sequence[int],
         new: Sequence[NewPrompt],
-        samples: int,
+        group: int,
     ) -> None:
         """
         Args:
             owners: the prompts that the tails belong to, by cache.
             tail_lengths: by tail slot, how many tokens it holds, the one of this pass included.
             new: the prompts of this pass.
-            samples: query heads of one key-value head.
+            group: query heads of one key-value head.
         """
         device = tails.data.device
         self._tails = tails
@@ -139,12 +139,12 @@ class Pass:
         self._tail_slots = torch.arange(self._rows, device=device)
         self._tail_span = round_up(max(tail_lengths), CHUNK)
         tail_hidden = _hidden(lengths[:, None], self._tail_span)
-        self._groups: list[Group] = []
+        self._buckets: list[Bucket] = []
         for some in owners:
-            first = self._groups[-1].last if self._groups else 0
-            self._groups.append(Group(some, tail_hidden, first, samples, device))
-        order = torch.tensor([tail for group in self._groups for tail in group.tails], device=device)
-        self._order, self._back = order, order.argsort()  # from tail slots to rows of the groups, and back
+            first = self._buckets[-1].last if self._buckets else 0
+            self._buckets.append(Bucket(some, tail_hidden, first, group, device))
+        order = torch.tensor([tail for bucket in self._buckets for tail in bucket.tails], device=device)
+        self._order, self._back = order, order.argsort()  # from tail slots to rows of the buckets, and back
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
         """Store the new keys and values and return the attention's output.
@@ -184,8 +184,8 @@ class Pass:
         scores = (rows @ keys.transpose(-1, -2))[self._order]
         rows = rows[self._order]
         parts = [
-            group.attend(layer, rows[group.first : group.last], scores[group.first : group.last], scaling)
-            for group in self._groups
+            bucket.attend(layer, rows[bucket.first : bucket.last], scores[bucket.first : bucket.last], scaling)
+            for bucket in self._buckets
         ]
         output, weights = (torch.cat(part)[self._back] for part in zip(*parts, strict=True))
         return output + _weighted(weights, values)

@@ -99,7 +99,7 @@ class Engine:
         head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         heads = config.num_key_value_heads
         self._shape = Shape(config.num_hidden_layers, heads, head_size)
-        self._samples = config.num_attention_heads // heads
+        self._group = config.num_attention_heads // heads
         self.waiting: deque[Job] = deque()
         self._pools: dict[int, Pool] = {}  # by capacity in tokens
         self.rows: list[Row] = []
@@ -183,7 +183,7 @@ class Engine:
             owners=self._owners(),
             tail_lengths=[len(row.tokens) for row in self.rows],
             new=[prompt for _, prompt in admitted],
-            samples=self._samples,
+            group=self._group,
         )
         padding = [0] * max(0, MIN_ROWS - len(ids))
         wanted = last + [0] * max(0, MIN_ROWS - len(last))

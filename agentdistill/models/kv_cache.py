@@ -99,7 +99,7 @@ class PrefixCache:
 def prompt_span(tokens: int) -> int:
     """Return the capacity in which a prompt of `tokens` is kept: 1, 2, 3, 4, 6, 8, 12, ... chunks.
 
-    Prompts of one capacity meet their queries in one product, and less than half of its chunks are padding."""
+    Prompts of one capacity meet their queries in one product, and less than a third of its chunks are empty."""
     chunks, power = -(-tokens // CHUNK), 1
     while power < chunks:
         if chunks <= power + power // 2:

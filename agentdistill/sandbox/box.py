@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from agentdistill.errors import SandboxError
+from agentdistill.errors import NoIsolation, SandboxError
 from agentdistill.protocols import Tool
 from agentdistill.sandbox import canary
 from agentdistill.sandbox.calls import ToolDesk
@@ -106,7 +106,8 @@ class Sandbox:
         """Start on the best rung that the machine allows and that a canary found tight.
 
         Raises:
-            SandboxError: no permitted rung holds, or a module cannot be preloaded; the message says what is missing.
+            NoIsolation: no permitted rung holds; the message says what is missing.
+            SandboxError: a module cannot be preloaded, or this is not Linux.
         """
         if sys.platform != "linux":
             raise SandboxError(
@@ -123,7 +124,7 @@ class Sandbox:
                 return self
             logger.info("Sandbox isolation %s is not available: %s", rung, reason)
             reasons.append(f"{rung} ({DESCRIPTIONS[rung]}): {reason}")
-        raise SandboxError(
+        raise NoIsolation(
             "The machine cannot isolate model-written code, so none will be run. Tried " + " ".join(reasons) + " "
             "Landlock needs Linux 5.13 or later with 'landlock' among /sys/kernel/security/lsm; the fork gate needs a "
             "container that does not forbid seccomp; bubblewrap (package 'bubblewrap') needs user namespaces or root. "

@@ -73,12 +73,12 @@ class Channel:
         """Send one message, a descriptor with it. Raises ChannelClosed, and TimeoutError when the other side reads
         nothing for `seconds`."""
         data = memoryview(frame(message))
-        descriptors = [] if descriptor is None else [descriptor]
+        rights = [] if descriptor is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
         try:
             while data:
                 try:
-                    data = data[socket.send_fds(self._socket, [data], descriptors) :]
-                    descriptors = []  # sent with the first piece
+                    data = data[self._socket.sendmsg([data], rights) :]
+                    rights = []  # sent with the first piece
                 except BlockingIOError:
                     if not await ready(self._socket.fileno(), seconds, write=True):
                         raise TimeoutError from None

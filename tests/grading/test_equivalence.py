@@ -85,3 +85,10 @@ def test_gold_that_cannot_be_read_leaves_another_answer_ungraded() -> None:
     correct, reason = compare(r"\nonsense{\frac}{", "5")
     assert correct is None
     assert "gold" in reason
+
+
+@pytest.mark.parametrize("relation", [r"\sin x < 1/2", r"\sqrt{-x^2 - 1} < 2", r"\sqrt{x} < i"])
+def test_a_relation_that_cannot_be_solved_equals_itself_and_no_interval(relation: str) -> None:
+    assert compare(relation, relation)[0] is True
+    assert compare(relation, "(0, 1)")[0] is False
+    assert compare("(0, 1)", relation)[0] is False

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from agentdistill.errors import SandboxError
+from agentdistill.errors import NoIsolation
 from agentdistill.sandbox import Isolation, Sandbox
 
 LIMITS: dict[str, Any] = {
@@ -32,9 +32,7 @@ async def started(only: Isolation, **changes: Any) -> Sandbox:
     box = Sandbox(**{**LIMITS, **changes}, only=only)
     try:
         return await box.__aenter__()
-    except SandboxError as error:
-        if not str(error).startswith("The machine cannot isolate"):
-            raise
+    except NoIsolation:  # the product refuses such a machine too; .ci/run installs what rung A needs where it may
         pytest.skip(f"rung {only} is not available on this machine")
 
 
