@@ -199,18 +199,21 @@ def _code(text: str) -> str | None:
 
 
 async def _run(texts: Sequence[str], truncated: Sequence[bool], session: Session) -> tuple[list[Outcome], list[int]]:
-    """Run what can be parsed. Returns the outcome of every text and its index among the runs (-1: not run)."""
+    """Run what can be parsed. Returns the outcome of every text and its index among the runs (-1: not run).
+
+    Candidates with the same code share one run: from one state it comes to one result, and samples of a confident model
+    are mostly alike.
+    """
     outcomes: list[Outcome | None] = []
-    codes: list[str] = []
+    codes: dict[str, int] = {}
     runs: list[int] = []
     for text, cut in zip(texts, truncated, strict=True):
         try:
-            codes.append(parse(text).code)
-            runs.append(len(codes) - 1)
+            runs.append(codes.setdefault(parse(text).code, len(codes)))
             outcomes.append(None)
         except UnparsableAction as e:
             runs.append(-1)
             message = f"{e} The turn was cut off by the limit on new tokens: be shorter." if cut else str(e)
             outcomes.append(Outcome(ok=False, error=message, error_kind="parse"))
-    ran = await session.try_all(codes) if codes else []
+    ran = await session.try_all(list(codes)) if codes else []
     return [ran[run] if outcome is None else outcome for outcome, run in zip(outcomes, runs, strict=True)], runs

@@ -97,7 +97,17 @@ async def test_an_answer_is_not_confused_with_an_equal_value() -> None:
 async def test_no_candidate_is_run_twice() -> None:
     session = LocalSession()
     await solve(ScriptedModel([turn("1"), turn("2"), turn("2")]), session, candidates=3, max_steps=1)
-    assert session.ran == ["1", "2", "2"]
+    assert session.ran == ["1", "2"]
+
+
+async def test_equal_candidates_share_a_run_and_each_has_a_vote() -> None:
+    session = LocalSession()
+    model = ScriptedModel(["no code", turn("x = 1\nx"), turn("x = 2\nx"), turn("x = 2\nx")])
+    trajectory = await solve(model, session, candidates=4, max_steps=1)
+    step = trajectory.steps[0]
+    assert (step.chosen, step.votes) == (2, (-1, 1, 2, 2))
+    assert step.candidates[2].outcome == step.candidates[3].outcome
+    assert (session.kept, session.variables) == ([1], {"x": 2})
 
 
 async def test_when_all_fail_the_first_error_is_shown_and_no_state_kept() -> None:
