@@ -17,12 +17,13 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 
 
 class TransformersParams(Block):
-    """A model in the stage's own process (`TransformersModel`)."""
+    """A model in the stage's own process (`TransformersModel`), or in several (`ProcessModel`)."""
 
     backend: Literal["transformers"]
     path: str
     dtype: Dtype
     device: str
+    processes: Count
     threads: Count
     max_rows: Count
     prompt_tokens_per_step: Count

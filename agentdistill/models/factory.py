@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from agentdistill.errors import ModelError
 from agentdistill.models.ledger_model import LedgerModel
 from agentdistill.store.ledger import Ledger
+
+if TYPE_CHECKING:
+    from agentdistill.models.process_model import ProcessModel
+    from agentdistill.models.transformers_model import TransformersModel
 
 Backend = Literal["transformers", "openai", "vllm"]
 
@@ -38,10 +42,7 @@ async def open_model(
         store = stack.enter_context(Ledger(ledger))
         match backend:
             case "transformers":
-                from agentdistill.models.transformers_model import TransformersModel
-
-                local = TransformersModel(**options, adapter=adapter)
-                yield LedgerModel(await stack.enter_async_context(local), store)
+                yield LedgerModel(await stack.enter_async_context(_transformers(**options, adapter=adapter)), store)
             case "openai":
                 from agentdistill.models.openai_model import OpenAIModel
 
@@ -55,3 +56,13 @@ async def open_model(
                 from agentdistill.models.vllm_model import VllmModel
 
                 yield LedgerModel(await stack.enter_async_context(VllmModel(**options, adapter=adapter)), store)
+
+
+def _transformers(*, processes: int, **options: Any) -> TransformersModel | ProcessModel:
+    if processes > 1:
+        from agentdistill.models.process_model import ProcessModel
+
+        return ProcessModel(processes=processes, **options)
+    from agentdistill.models.transformers_model import TransformersModel
+
+    return TransformersModel(**options)

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from agentdistill.config.models import ModelParams, OpenAIParams, TransformersParams, VllmParams
 from agentdistill.models.factory import open_model
 from agentdistill.models.openai_model import OpenAIModel
+from agentdistill.models.process_model import ProcessModel
 from agentdistill.models.transformers_model import TransformersModel
 from agentdistill.models.vllm_model import VllmModel
 from agentdistill.records import Message, Sampling
@@ -17,6 +18,7 @@ from agentdistill.records import Message, Sampling
 OPTIONS: dict[str, Any] = {
     "dtype": "float32",
     "device": "cpu",
+    "processes": 1,
     "threads": 1,
     "max_rows": 4,
     "prompt_tokens_per_step": 64,
@@ -25,12 +27,17 @@ OPTIONS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    ("block", "model"),
-    [(TransformersParams, TransformersModel), (OpenAIParams, OpenAIModel), (VllmParams, VllmModel)],
+    ("block", "models"),
+    [
+        (TransformersParams, [TransformersModel, ProcessModel]),
+        (OpenAIParams, [OpenAIModel]),
+        (VllmParams, [VllmModel]),
+    ],
 )
-def test_a_block_holds_exactly_what_its_class_takes(block: Any, model: Any) -> None:
+def test_a_block_holds_exactly_what_its_classes_take(block: Any, models: list[Any]) -> None:
     own = {"adapter", "api_key", "start_concurrency"}  # what the project's own code decides
-    arguments = set(inspect.signature(model).parameters) - own
+    rest = {"options"}  # ProcessModel passes it to TransformersModel
+    arguments = set().union(*(inspect.signature(model).parameters for model in models)) - own - rest
     assert set(block.model_fields) - {"backend"} == arguments
 
 

@@ -1,0 +1,136 @@
+"""Copies of a model in other processes: the same answers as in this one, and what goes wrong there is told here."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from agentdistill.errors import ContextOverflow, ModelError
+from agentdistill.models.process_model import ProcessModel
+from agentdistill.models.transformers_model import TransformersModel
+from agentdistill.protocols import Model
+from agentdistill.records import Message, Reply, Sampling
+
+RANDOM = Sampling(temperature=1.0, top_p=0.95, max_tokens=16)
+ENDLESS = Sampling(temperature=1.0, top_p=1.0, max_tokens=400)
+OPTIONS: dict[str, Any] = {
+    "dtype": "float32",
+    "device": "cpu",
+    "threads": 1,
+    "max_rows": 16,
+    "prompt_tokens_per_step": 256,
+    "prefix_cache_tokens": 1024,
+}
+
+
+def question(number: int) -> list[Message]:
+    return [Message(role="user", text=f"What is {number}? " + "word " * (7 * number % 40))]
+
+
+async def ask_many(model: Model) -> list[Reply]:
+    return await asyncio.gather(*(model.sample(question(i), n=2, sampling=RANDOM, seed=i) for i in range(24)))
+
+
+def processes_of(model: ProcessModel) -> list[int]:
+    return [copy._process.pid for copy in model._copies if copy._process is not None]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+async def test_answers_and_fingerprint_are_those_of_one_process(tiny_model: Path) -> None:
+    async with (
+        TransformersModel(str(tiny_model), **OPTIONS) as one,
+        ProcessModel(str(tiny_model), processes=2, **OPTIONS) as two,
+    ):
+        assert two.fingerprint == one.fingerprint
+        answers = await ask_many(two)
+        assert answers == await ask_many(one)
+        assert {answer.usage.requests for answer in answers} == {1}
+        pids = processes_of(two)
+    assert len(pids) == 2
+    assert not any(map(is_running, pids))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def model(tiny_model: Path) -> AsyncIterator[ProcessModel]:
+    async with ProcessModel(str(tiny_model), processes=1, **OPTIONS) as opened:
+        yield opened
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_errors_come_through_and_harm_nobody(model: ProcessModel) -> None:
+    long = model.sample(question(1), n=1, sampling=Sampling(temperature=0, top_p=1, max_tokens=999), seed=0)
+    many = model.sample(question(2), n=99, sampling=RANDOM, seed=0)
+    good = model.sample(question(3), n=1, sampling=RANDOM, seed=0)
+    first, second, third = await asyncio.gather(long, many, good, return_exceptions=True)
+    assert isinstance(first, ContextOverflow)
+    assert isinstance(second, ModelError)
+    assert isinstance(third, Reply)
+
+
+async def test_a_model_that_cannot_be_loaded_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="nowhere"):
+        await ProcessModel(str(tmp_path / "nowhere"), processes=2, **OPTIONS).__aenter__()
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_request_given_up_leaves_the_others(model: ProcessModel) -> None:
+    given_up = asyncio.create_task(model.sample(question(1), n=16, sampling=ENDLESS, seed=0))
+    await asyncio.sleep(0.1)
+    given_up.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await given_up
+    reply = await model.sample(question(2), n=16, sampling=RANDOM, seed=0)
+    assert len(reply.completions) == 16
+
+
+async def test_a_killed_process_fails_what_waits_for_it_and_what_comes_later(tiny_model: Path) -> None:
+    async with ProcessModel(str(tiny_model), processes=1, **OPTIONS) as model:
+        waiting = asyncio.create_task(model.sample(question(1), n=16, sampling=ENDLESS, seed=0))
+        await asyncio.sleep(0.1)
+        os.kill(processes_of(model)[0], signal.SIGKILL)
+        with pytest.raises(ModelError, match="has ended"):
+            await waiting
+        with pytest.raises(ModelError, match="has ended"):
+            await model.sample(question(2), n=1, sampling=RANDOM, seed=0)
+
+
+def test_a_killed_host_takes_the_processes_with_it(tiny_model: Path) -> None:
+    script = f"""
+    import asyncio
+    from agentdistill.models.process_model import ProcessModel
+
+    async def main():
+        async with ProcessModel({str(tiny_model)!r}, processes=2, **{OPTIONS!r}) as model:
+            print(*(copy._process.pid for copy in model._copies), flush=True)
+            await asyncio.sleep(60)
+
+    asyncio.run(main())
+    """
+    host = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True)
+    assert host.stdout is not None
+    with host.stdout:
+        pids = [int(pid) for pid in host.stdout.readline().split()]
+        assert len(pids) == 2
+        host.kill()
+    host.wait()
+    deadline = time.monotonic() + 5
+    while any(map(is_running, pids)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(is_running, pids))
