@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import resource
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,7 +23,8 @@ from agentdistill.prompts import agent_prompt, load_prompts
 from agentdistill.protocols import Session, Tool
 from agentdistill.records import content_id
 from agentdistill.retrieval import LuceneRetriever
-from agentdistill.sandbox import Sandbox
+from agentdistill.sandbox import LedgerSession, Sandbox
+from agentdistill.store.ledger import Ledger
 from agentdistill.tools.search import SearchTool
 from tasks.journal import root
 
@@ -49,10 +52,12 @@ class CodeTool:
     box: Sandbox
     tools: tuple[Tool, ...]
     index: str  # digest of the index and of how much of it the model sees
+    ledger: Ledger
+    fingerprint: str
 
     async def open(self) -> Session:
         """Start the session of one episode."""
-        return await self.box.session(self.tools)
+        return LedgerSession(lambda: self.box.session(self.tools), self.ledger, self.fingerprint)
 
 
 @asynccontextmanager
@@ -89,9 +94,12 @@ async def open_code_tool(params: Params) -> AsyncIterator[CodeTool]:
     # An open episode takes three descriptors, and many systems allow a process 1,024 until it asks for more.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    async with Sandbox(**params.sandbox.model_dump()) as box:
-        index = content_id(retriever.fingerprint, params.search.top_k, params.search.max_chars)
-        yield CodeTool(box, (search,), index)
+    index = content_id(retriever.fingerprint, params.search.top_k, params.search.max_chars)
+    with Ledger(root() / LEDGER) as ledger:
+        async with Sandbox(**params.sandbox.model_dump()) as box:
+            tools = [tools_digest(TOOLS), *(inspect.getsource(sys.modules[tool.__module__]) for tool in TOOLS)]
+            fingerprint = f"code:{content_id(box.fingerprint, tools, index)}"
+            yield CodeTool(box, (search,), index, ledger, fingerprint)
 
 
 def student_prompt(params: Params, form: str) -> str:

@@ -2,6 +2,7 @@
 
 from agentdistill.sandbox.box import Sandbox
 from agentdistill.sandbox.launch import Isolation
+from agentdistill.sandbox.ledger_session import LedgerSession
 from agentdistill.sandbox.session import Session
 
-__all__ = ["Isolation", "Sandbox", "Session"]
+__all__ = ["Isolation", "LedgerSession", "Sandbox", "Session"]

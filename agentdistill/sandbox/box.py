@@ -12,18 +12,21 @@ that its limits hold. It does not promise to withstand a fault in the kernel, wh
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import os
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 from types import TracebackType
 from typing import Self
 
 from agentdistill.errors import NoIsolation, SandboxError
 from agentdistill.protocols import Tool
+from agentdistill.records import content_id
 from agentdistill.sandbox import canary
 from agentdistill.sandbox.calls import ToolDesk
-from agentdistill.sandbox.launch import Isolation
+from agentdistill.sandbox.launch import SOURCE, Isolation
 from agentdistill.sandbox.limits import Limits
 from agentdistill.sandbox.session import Session
 from agentdistill.sandbox.zygote import PreloadError, Zygote
@@ -101,6 +104,18 @@ class Sandbox:
         if self._isolation is None:
             raise SandboxError("The sandbox is not running; enter it with 'async with' first.")
         return self._isolation
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of all that the same code's outcome depends on: Python, packages, limits, rung, this package."""
+        packages = sorted({name.partition(".")[0] for name in [*self._allowed_imports, *self._preload]})
+        return content_id(
+            sys.version,
+            [(name, _version(name)) for name in packages],
+            dataclasses.asdict(self._limits),
+            self.isolation,
+            [path.read_text() for path in sorted(SOURCE.rglob("*.py"))],
+        )
 
     async def __aenter__(self) -> Self:
         """Start on the best rung that the machine allows and that a canary found tight.
@@ -183,3 +198,11 @@ class Sandbox:
             reason = f"code could {', '.join(leaks)}."
         await self.__aexit__(None, None, None)
         return reason
+
+
+def _version(package: str) -> str | None:
+    """The version of an installed package; None for what comes with Python or is absent."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,5 +1,7 @@
 """The ledger: every reply a model ever gave, keyed by what was asked, so that nothing is computed or paid for twice.
 
+It also keeps what actions gave in the code tool, keyed by the code and by the state it ran in.
+
 An append-only SQLite file in WAL mode. Any number of processes may read and write it at once, and a process killed at
 any moment loses at most the reply it was about to store. Each row carries a checksum: a damaged one counts as absent
 and is replaced when the question is asked again. The first reply stored for a question stands; a second one, from a
@@ -23,12 +25,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 from pydantic import ValidationError
 
 from agentdistill.errors import DataError
-from agentdistill.records import Message, Reply, Sampling
+from agentdistill.records import Message, Outcome, Reply, Sampling
+
+R = TypeVar("R", Reply, Outcome)
 
 SCHEMA_VERSION = 1
 BUSY_SECONDS = 60.0  # how long a writer waits for the others; each holds the lock for well under a millisecond
@@ -47,19 +51,15 @@ CREATE TABLE IF NOT EXISTS replies (
 
 
 @dataclass(frozen=True)
-class Request:
-    """What was asked, in canonical form: `key` is the digest of exactly what can change the answer.
+class Request(Generic[R]):
+    """What was asked, in canonical form: `key` is the digest of exactly what can change the answer."""
 
-    Greedy decoding draws nothing, so seed and nucleus do not enter its key; nor do the parts of a message that the
-    model does not see.
-    """
-
-    fingerprint: str
+    fingerprint: str  # of what answers: a model, a code tool
     text: str  # canonical JSON
+    kind: type[R]  # of the answer
 
-    @classmethod
+    @staticmethod
     def create(
-        cls,
         fingerprint: str,
         messages: Sequence[Message],
         *,
@@ -67,7 +67,9 @@ class Request:
         sampling: Sampling,
         seed: int,
         prefill: str | None,
-    ) -> Request:
+    ) -> Request[Reply]:
+        """What a model is asked. Greedy decoding draws nothing, so seed and nucleus do not enter its key; nor do the
+        parts of a message that the model does not see."""
         greedy = sampling.temperature == 0
         content = {
             "fingerprint": fingerprint,
@@ -80,7 +82,12 @@ class Request:
             "top_p": None if greedy else sampling.top_p,
             "seed": None if greedy else seed,
         }
-        return cls(fingerprint, json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":")))
+        return Request(fingerprint, _canonical(content), Reply)
+
+    @staticmethod
+    def action(fingerprint: str, kept: Sequence[str], code: str) -> Request[Outcome]:
+        """What a code tool is asked: `code`, in the state that the actions `kept` made one after the other."""
+        return Request(fingerprint, _canonical({"fingerprint": fingerprint, "kept": list(kept), "code": code}), Outcome)
 
     @property
     def key(self) -> bytes:
@@ -95,12 +102,12 @@ class Entry:
     key: str  # hexadecimal
     created: float  # seconds since the epoch
     request: dict[str, Any] | None
-    reply: Reply | None
+    reply: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
-class ModelStats:
-    """Totals of the replies of one model."""
+class Stats:
+    """Totals of the replies of one model or code tool."""
 
     fingerprint: str
     replies: int
@@ -163,7 +170,7 @@ class Ledger:
             self._writer.close()
             self._reader.close()
 
-    def get(self, request: Request) -> Reply | None:
+    def get(self, request: Request[R]) -> R | None:
         """Return the stored reply, or None when there is none or its row is damaged.
 
         Its usage holds the tokens, but no request and no dollars: records do not keep what a repetition does not take.
@@ -172,35 +179,36 @@ class Ledger:
             row = self._reader.execute(
                 "SELECT request, reply, checksum FROM replies WHERE key = ?", (request.key,)
             ).fetchone()
-        return None if row is None else _decode(request.key, *row)
+        return None if row is None else _decode(request, *row)
 
-    def put(self, request: Request, reply: Reply) -> Reply:
+    def put(self, request: Request[R], reply: R) -> R:
         """Store `reply` unless another was stored first; return the one that stands."""
         key = request.key
         packed_request = zlib.compress(request.text.encode("utf-8", "surrogatepass"))
         packed_reply = zlib.compress(reply.model_dump_json().encode("utf-8", "surrogatepass"))
         checksum = _checksum(key, packed_request, packed_reply)
+        cost = reply.usage.cost_usd if isinstance(reply, Reply) else 0.0
         with self._write_lock, self._errors(), _transaction(self._writer):
             row = self._writer.execute("SELECT request, reply, checksum FROM replies WHERE key = ?", (key,)).fetchone()
-            standing = None if row is None else _decode(key, *row)
+            standing = None if row is None else _decode(request, *row)
             if standing is not None:
                 return standing
             self._writer.execute("DELETE FROM replies WHERE key = ?", (key,))  # there is one only if it is damaged
             self._writer.execute(
                 "INSERT INTO replies (key, fingerprint, created, cost_usd, request, reply, checksum) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (key, request.fingerprint, time.time(), reply.usage.cost_usd, packed_request, packed_reply, checksum),
+                (key, request.fingerprint, time.time(), cost, packed_request, packed_reply, checksum),
             )
         return reply
 
-    def stats(self) -> list[ModelStats]:
-        """Return totals for each model, the most recently used last."""
+    def stats(self) -> list[Stats]:
+        """Return totals for each model and code tool, the most recently used last."""
         with self._read_lock, self._errors():
             rows = self._reader.execute(
                 "SELECT fingerprint, COUNT(*), SUM(LENGTH(request) + LENGTH(reply)), SUM(cost_usd), "
                 "MIN(created), MAX(created) FROM replies GROUP BY fingerprint ORDER BY MAX(created)"
             ).fetchall()
-        return [ModelStats(*row) for row in rows]
+        return [Stats(*row) for row in rows]
 
     def entries(self, *, key_prefix: str = "", limit: int) -> list[Entry]:
         """Return the newest `limit` rows whose hexadecimal key begins with `key_prefix`, newest first."""
@@ -217,8 +225,8 @@ class Ledger:
     ) -> int:
         """Delete rows, give their space back to the disk, and return how many they were.
 
-        A row goes if it was stored before `before` (seconds since the epoch), or if its model's fingerprint is
-        `fingerprint`; then the oldest go until requests and replies together take at most `max_bytes`.
+        A row goes if it was stored before `before` (seconds since the epoch), or if the fingerprint of what answered
+        is `fingerprint`; then the oldest go until requests and replies together take at most `max_bytes`.
         """
         deleted = 0
         with self._write_lock, self._errors():
@@ -270,19 +278,23 @@ def _checksum(key: bytes, request: bytes, reply: bytes) -> bytes:
     return hashlib.blake2b(b"".join((key, request, reply)), digest_size=16).digest()
 
 
-def _decode(key: bytes, request: bytes, reply: bytes, checksum: bytes) -> Reply | None:
-    if _checksum(key, request, reply) != checksum:
+def _canonical(content: dict[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def _decode(asked: Request[R], request: bytes, reply: bytes, checksum: bytes) -> R | None:
+    if _checksum(asked.key, request, reply) != checksum:
         return None
     try:
-        return Reply.model_validate_json(zlib.decompress(reply))
+        return asked.kind.model_validate_json(zlib.decompress(reply))
     except (zlib.error, ValidationError):
         return None
 
 
 def _entry(key: bytes, created: float, request: bytes, reply: bytes, checksum: bytes) -> Entry:
-    decoded = _decode(key, request, reply, checksum)
-    content = json.loads(zlib.decompress(request)) if decoded is not None else None
-    return Entry(key.hex(), created, content, decoded)
+    if _checksum(key, request, reply) != checksum:
+        return Entry(key.hex(), created, None, None)
+    return Entry(key.hex(), created, json.loads(zlib.decompress(request)), json.loads(zlib.decompress(reply)))
 
 
 def total_bytes(path: Path) -> int:

@@ -20,17 +20,17 @@ from agentdistill.store.ledger import Ledger, total_bytes
 SECONDS_PER_DAY = 86_400.0
 MEGABYTE = 1_000_000
 
-app = typer.Typer(help="The ledger of model replies: what was asked and answered, and how to make room.")
+app = typer.Typer(help="The ledger of model replies and outcomes of code: what was asked, and how to make room.")
 LedgerPath = Annotated[Path, typer.Option("--path", help="The ledger file.")]
 DEFAULT_PATH = Path(".cache/ledger.sqlite")
 
 
 @app.command()
 def stats(path: LedgerPath = DEFAULT_PATH) -> None:
-    """Print how many replies each model has, their size and their dates."""
+    """Print how many replies each model and code tool has, their size and their dates."""
     with _open(path) as ledger:
         models = ledger.stats()
-    table = Table("model", "replies", "MB", "$", "first", "last")
+    table = Table("model or code tool", "replies", "MB", "$", "first", "last")
     for model in models:
         size, cost = f"{model.bytes / MEGABYTE:.2f}", f"{model.cost_usd:.2f}"
         dates = _date(model.first), _date(model.last)
@@ -52,8 +52,7 @@ def show(
         if not entries:
             raise DataError(f"No reply in {path} has a key that begins with {key!r}. `show` alone lists the newest.")
     for entry in entries:
-        reply = None if entry.reply is None else entry.reply.model_dump(mode="json")
-        content = {"key": entry.key, "created": _date(entry.created), "request": entry.request, "reply": reply}
+        content = {"key": entry.key, "created": _date(entry.created), "request": entry.request, "reply": entry.reply}
         typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
 
 
@@ -61,7 +60,7 @@ def show(
 def prune(
     max_mb: Annotated[float | None, typer.Option(help="Delete the oldest replies until this many MB are left.")] = None,
     older_than_days: Annotated[float | None, typer.Option(help="Delete replies stored longer ago than this.")] = None,
-    model: Annotated[str | None, typer.Option(help="Delete the replies of this model (see `stats`).")] = None,
+    model: Annotated[str | None, typer.Option(help="Delete the replies of this model or code tool.")] = None,
     path: LedgerPath = DEFAULT_PATH,
 ) -> None:
     """Delete replies; whatever is asked again will be computed again."""

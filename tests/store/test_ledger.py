@@ -28,7 +28,7 @@ BASE: dict[str, Any] = {
 }
 
 
-def make_request(**changes: Any) -> Request:
+def make_request(**changes: Any) -> Request[Reply]:
     fields = {**BASE, **changes}
     return Request.create(fields.pop("fingerprint"), fields.pop("messages"), **fields)
 
@@ -58,7 +58,7 @@ requests = st.builds(
 
 
 @given(one=requests, other=requests)
-def test_keys_are_equal_exactly_when_the_requests_are(one: Request, other: Request) -> None:
+def test_keys_are_equal_exactly_when_the_requests_are(one: Request[Reply], other: Request[Reply]) -> None:
     assert (one.key == other.key) == (one == other)
 
 
@@ -91,7 +91,7 @@ def test_what_the_model_does_not_see_leaves_the_key(sampled: bool, prefix: int) 
 
 @given(seed=st.integers(), top_p=st.floats(0.1, 1))
 def test_greedy_decoding_has_no_seed(seed: int, top_p: float) -> None:
-    def greedy(seed: int, top_p: float) -> Request:
+    def greedy(seed: int, top_p: float) -> Request[Reply]:
         return make_request(seed=seed, sampling=Sampling(temperature=0, top_p=top_p, max_tokens=8))
 
     assert greedy(seed, top_p).key == greedy(0, 1.0).key
@@ -224,5 +224,5 @@ def test_entries_are_found_by_the_beginning_of_their_key(tmp_path: Path) -> None
         for seed in range(5):
             ledger.put(make_request(seed=seed), make_reply(str(seed)))
         newest = ledger.entries(limit=2)
-        assert [entry.reply.completions[0].text for entry in newest if entry.reply] == ["4", "3"]
+        assert [entry.reply["completions"][0]["text"] for entry in newest if entry.reply] == ["4", "3"]
         assert ledger.entries(key_prefix=newest[1].key[:12].upper(), limit=9) == [newest[1]]

@@ -1,0 +1,143 @@
+"""What the ledger has is not run again, and nobody can tell: the law, on an interpreter without isolation."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agentdistill.errors import SandboxError
+from agentdistill.protocols import Session
+from agentdistill.records import Outcome, ToolCall
+from agentdistill.sandbox import LedgerSession, Sandbox
+from agentdistill.store.ledger import Ledger
+from tests.sandbox.conftest import started
+from tests.scripted import LocalSession
+
+CODES = ["x = 1\nx", "x += 1\nx", "x", "1 / 0", "print('seen')\ny = 2", "final_answer(x)"]
+Step = tuple[list[str], int]  # the codes tried, and which to keep if it succeeded
+steps = st.lists(st.tuples(st.lists(st.sampled_from(CODES), min_size=1, max_size=3), st.integers(0, 2)), max_size=5)
+
+
+class Answering:
+    """Gives the outcomes it was made with, one for each code."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        self.ran: list[str] = []
+
+    async def open(self) -> Session:
+        return self
+
+    async def try_all(self, codes: Sequence[str]) -> list[Outcome]:
+        self.ran += codes
+        return [self.outcome for _ in codes]
+
+    async def keep(self, index: int) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+def dumped(outcomes: list[list[Outcome]]) -> list[list[str]]:
+    """Without seconds."""
+    return [[outcome.model_dump_json() for outcome in step] for step in outcomes]
+
+
+async def play(session: Session, script: Sequence[Step]) -> list[list[Outcome]]:
+    seen = []
+    for codes, choice in script:
+        outcomes = await session.try_all(codes)
+        seen.append(outcomes)
+        if choice < len(codes) and outcomes[choice].ok:
+            await session.keep(choice)
+    await session.close()
+    return seen
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(steps, max_size=3), steps)
+async def test_outcomes_are_those_of_the_bare_session_whatever_the_ledger_has(
+    earlier: list[list[Step]], script: list[Step]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder) / "ledger") as ledger:
+        for other in earlier:
+            await play(LedgerSession(LocalSession().open, ledger, "code"), other)
+        first, again = LocalSession(), LocalSession()
+        expected = await play(LocalSession(), script)
+        assert await play(LedgerSession(first.open, ledger, "code"), script) == expected
+        assert await play(LedgerSession(again.open, ledger, "code"), script) == expected
+        assert again.ran == []
+
+
+async def test_state_is_made_again_when_an_unknown_action_comes(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l") as ledger:
+        await play(LedgerSession(LocalSession().open, ledger, "code"), [(["x = 1\nx"], 0), (["x += 1\nx"], 0)])
+        bare = LocalSession()
+        session = LedgerSession(bare.open, ledger, "code")
+        (*_, (last,)) = await play(session, [(["x = 1\nx"], 0), (["x += 1\nx"], 0), (["x * 10"], 0)])
+    assert last.value == "20"
+    assert bare.ran == ["x = 1\nx", "x += 1\nx", "x * 10"]
+
+
+async def test_another_code_tool_is_asked_anew(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l") as ledger:
+        for fingerprint, runs in (("one", 1), ("two", 1), ("one", 0)):
+            bare = LocalSession()
+            await play(LedgerSession(bare.open, ledger, fingerprint), [(["1"], 0)])
+            assert len(bare.ran) == runs
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Outcome(ok=False, error="slow", error_kind="wall"),
+        Outcome(ok=False, error="large", error_kind="memory"),
+        Outcome(ok=True, tool_calls=(ToolCall(name="search", arguments={}, result=None, error="did not answer"),)),
+    ],
+)
+async def test_what_the_machine_did_to_an_action_is_not_kept(tmp_path: Path, outcome: Outcome) -> None:
+    bare = Answering(outcome)
+    with Ledger(tmp_path / "l") as ledger:
+        for _ in range(2):
+            await play(LedgerSession(bare.open, ledger, "code"), [(["work()"], 9)])
+    assert len(bare.ran) == 2
+
+
+async def test_a_kept_action_that_now_fails_is_one_sentence(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l") as ledger:
+        await play(LedgerSession(Answering(Outcome(ok=True)).open, ledger, "code"), [(["work()"], 0)])
+        slow = Answering(Outcome(ok=False, error="slow", error_kind="wall"))
+        session = LedgerSession(slow.open, ledger, "code")
+        with pytest.raises(SandboxError, match="fails when it is run again"):
+            await play(session, [(["work()"], 0), (["more()"], 0)])
+
+
+async def test_a_failed_candidate_cannot_be_kept(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l") as ledger:
+        for _ in range(2):  # run, then known
+            session = LedgerSession(LocalSession().open, ledger, "code")
+            await session.try_all(["1 / 0"])
+            for index in (-1, 0, 1):
+                with pytest.raises(ValueError, match="cannot be kept"):
+                    await session.keep(index)
+
+
+async def test_in_the_sandbox(box: Sandbox, tmp_path: Path) -> None:
+    draw = "import random\nrandom.random()"
+    script: list[Step] = [(["x = 1\nx", "x = 2\nx"], 1), (["1 / 0", "x += 1\nx"], 1), ([draw], 0), ([draw], 0)]
+    with Ledger(tmp_path / "l") as ledger:
+        expected = await play(await box.session(), script)
+        for _ in range(2):
+            found = await play(LedgerSession(box.session, ledger, box.fingerprint), script)
+            assert dumped(found) == dumped(expected)
+
+
+async def test_a_sandbox_with_other_limits_has_another_fingerprint(box: Sandbox) -> None:
+    assert box.isolation != "unsafe"
+    other = await started(box.isolation, wall_seconds=9)
+    assert other.fingerprint != box.fingerprint
+    await other.__aexit__(None, None, None)
