@@ -1,16 +1,16 @@
 """The rollout driver beside raw generation, beside another agent loop, resumed beside fresh, and its memory.
 
-    python -m benchmarks.rollout                            # in process
+    python -m benchmarks.rollout                            # the transformers backend
     python -m benchmarks.rollout --vllm .venv-vllm          # also on a vLLM server, beside smolagents
     python -m benchmarks.rollout --parts memory
 
 Every comparison is made in one run, on one engine and the same questions of the embedded world:
 
 - `raw`: the requests of a finished rollout once more, all known beforehand, as one batch: the same prompts, the same
-  seeds, hence the same lengths. What the rollout loses to it is waiting: for code, for search, for the next turn.
+  seeds, hence the same lengths. What the rollout loses to it goes to code, to search and to waiting for the next turn.
 - `smolagents`: a `CodeAgent` in a thread for each episode against the same server (`smolagents_loop.py`): N requests a
   step, as its model class offers, and one request for all N, which is kinder to it than its own interface.
-- `resumed`: the same rollout again over its own ledger.
+- `resumed`: the same rollout again over its own ledger. All other rollouts start with an empty one.
 - `memory`: peak resident memory of the process that drives N episodes with a model that answers at once.
 """
 
@@ -41,15 +41,15 @@ from agentdistill.agent import Agent, run_episodes
 from agentdistill.config import Params, load_params
 from agentdistill.models.ledger_model import LedgerModel
 from agentdistill.models.openai_model import OpenAIModel
+from agentdistill.models.process_model import ProcessModel
 from agentdistill.models.tokenizer import link_files
-from agentdistill.models.transformers_model import TransformersModel
 from agentdistill.models.vllm_model import WHOLE_PROMPTS, is_cpu_build
 from agentdistill.models.vllm_server import VllmServer
 from agentdistill.prompts import load_prompts
-from agentdistill.protocols import Model
+from agentdistill.protocols import Model, Session
 from agentdistill.records import Completion, Message, Problem, Reply, Sampling, Trajectory, Usage
 from agentdistill.retrieval import LuceneRetriever, build_index
-from agentdistill.sandbox import Sandbox
+from agentdistill.sandbox import LedgerSession, Sandbox
 from agentdistill.store.ledger import Ledger
 from agentdistill.store.spool import spool
 from agentdistill.tools import SearchTool
@@ -136,13 +136,21 @@ def agent_of(model: Model, *, candidates: int, temperature: float) -> Agent:
     )
 
 
-async def roll_out(agent: Agent, tools: Tools, problems: Sequence[Problem], concurrency: int) -> list[Trajectory]:
+async def roll_out(
+    agent: Agent, tools: Tools, problems: Sequence[Problem], concurrency: int, ledger: Ledger | None = None
+) -> list[Trajectory]:
+    """Roll out as the stages do, over `ledger` or an empty one."""
     found: list[Trajectory] = []
 
-    async def solve(problem: Problem) -> Trajectory:
-        return await agent.solve(problem, lambda: tools.box.session((tools.search,)))
+    async def open_session() -> Session:
+        return LedgerSession(lambda: tools.box.session((tools.search,)), actions, "benchmark")
 
-    await run_episodes(problems, solve, lambda _, trajectory: found.append(trajectory), concurrency=concurrency)
+    async def solve(problem: Problem) -> Trajectory:
+        return await agent.solve(problem, open_session)
+
+    with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder) / "ledger.sqlite") as empty:
+        actions = ledger or empty
+        await run_episodes(problems, solve, lambda _, trajectory: found.append(trajectory), concurrency=concurrency)
     failed = Counter(t.stop for t in found if t.stop.endswith("error"))
     if failed:
         raise SystemExit(f"Episodes failed: {dict(failed)}; {next(t.error for t in found if t.error)}")
@@ -173,8 +181,8 @@ async def resumed(model: Model, tools: Tools, problems: Sequence[Problem], concu
     """(c) seconds of a rollout, and of the same one when the ledger has every answer."""
     with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder) / "ledger.sqlite") as ledger:
         agent = agent_of(LedgerModel(model, ledger), candidates=1, temperature=0.7)
-        fresh, first = await timed(roll_out(agent, tools, problems, concurrency))
-        again, second = await timed(roll_out(agent, tools, problems, concurrency))
+        fresh, first = await timed(roll_out(agent, tools, problems, concurrency, ledger))
+        again, second = await timed(roll_out(agent, tools, problems, concurrency, ledger))
     same = {t.id: t.messages for t in first} == {t.id: t.messages for t in second}
     if not same:
         raise SystemExit("The resumed rollout is another one.")
@@ -239,11 +247,12 @@ def memory() -> Row:
 
 async def in_process(arguments: argparse.Namespace, params: Params) -> list[Row]:
     rows = []
-    model = TransformersModel(
+    model = ProcessModel(
         str(arguments.model),
         dtype="float32",
         device="cpu",
-        threads=arguments.threads,
+        processes=arguments.processes,
+        threads=1,
         max_rows=max(128, arguments.concurrency),
         prompt_tokens_per_step=2048,
         prefix_cache_tokens=65536,
@@ -306,12 +315,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--vllm", type=Path, metavar="ENVIRONMENT", help="environment that holds vLLM (`make vllm`)")
-    parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS), help="of those in process")
+    parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS), help="of those without a server")
     parser.add_argument("--episodes", type=int, default=479)
     parser.add_argument("--sag-episodes", type=int, default=128, help="beside smolagents")
     parser.add_argument("--candidates", type=int, default=8, help="N of self-consistent action generation")
     parser.add_argument("--concurrency", type=int, default=128, help="episodes, and threads of smolagents")
-    parser.add_argument("--threads", type=int, default=1, help="of the model in process")
+    parser.add_argument("--processes", type=int, default=2, help="copies of the model of the transformers backend")
     parser.add_argument("--drive", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     params = load_params(Path("params.yaml"))

@@ -21,7 +21,6 @@ from agentdistill.config import Params
 from agentdistill.evaluation import Run, Score, score
 from agentdistill.grading.batch import grade_all
 from agentdistill.grading.fact import normalise
-from agentdistill.models.tokenizer import load_tokenizer
 from agentdistill.protocols import Model
 from agentdistill.records import Grade, Problem, Sampling, Trajectory, Usage, total_usage
 from agentdistill.store.atomic import atomic_directory
@@ -99,6 +98,8 @@ def check_protocol(params: Params, variant: str, prompt: str, *, index: str | No
     """Refuse to examine a student under a protocol that it was not trained under; a base model has none."""
     adapter = RECIPES[variant].adapter
     if adapter is not None:
+        from agentdistill.models.tokenizer import load_tokenizer  # and torch with it: seconds
+
         ours = student_protocol(prompt, load_tokenizer(params.student.path), index=index)
         require_same(ours, read_protocol(ADAPTERS / adapter / PROTOCOL_FILE), we="evaluation", they="training")
 

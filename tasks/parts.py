@@ -9,8 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING
 
 from agentdistill.agent import Protocol
 from agentdistill.agent.protocol import text_digest, tools_digest
@@ -27,6 +26,9 @@ from agentdistill.sandbox import LedgerSession, Sandbox
 from agentdistill.store.ledger import Ledger
 from agentdistill.tools.search import SearchTool
 from tasks.journal import root
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 INDEX = Path("data/index")
 LEDGER = Path(".cache/ledger.sqlite")

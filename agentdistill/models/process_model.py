@@ -11,48 +11,51 @@ import contextlib
 import sys
 from collections.abc import Sequence
 from itertools import count
+from pathlib import Path
 from typing import Any, Self
 
-from agentdistill.errors import ModelError
+from agentdistill.errors import AgentDistillError, ModelError
 from agentdistill.models.chat import home_replica
+from agentdistill.models.weights import engine_fingerprint, find_model
 from agentdistill.models.worker import FRAME_BYTES, frame, receive
 from agentdistill.records import Message, Reply, Sampling
 
-EXIT_SECONDS = 10.0  # until a process that was told to end is killed
-
 
 class ProcessModel:
-    """Implements `Model`. Use it as an async context manager."""
+    """Implements `Model`. Use it as an async context manager.
 
-    def __init__(self, path: str, *, processes: int, **options: Any) -> None:
+    The processes take seconds to load the model; only the first requests wait for it. A model that cannot be loaded
+    fails them all.
+    """
+
+    def __init__(self, path: str, *, processes: int, dtype: str, adapter: Path | None = None, **options: Any) -> None:
         """
         Args:
-            path: as for `TransformersModel`.
+            path, dtype, adapter: as for `TransformersModel`.
             processes: copies of the model.
-            options: the other arguments of `TransformersModel`, `adapter` included; `threads` and the sizes hold for
-                each copy.
+            options: the other arguments of `TransformersModel`; `threads` and the sizes hold for each copy.
+
+        Raises:
+            ModelError: there is no such model or adapter.
         """
-        self._options = {"path": path, **options}
-        self._processes = processes
-        self._copies: list[_Copy] = []
+        folder = find_model(path)
+        self._fingerprint = engine_fingerprint(folder, adapter, dtype)
+        settings = {"path": str(folder), "dtype": dtype, "adapter": adapter, **options}
+        self._copies = [_Copy(settings) for _ in range(processes)]
 
     @property
     def fingerprint(self) -> str:
         """That of a `TransformersModel` with the same arguments."""
-        return self._copies[0].fingerprint
+        return self._fingerprint
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes that have been started."""
+        return [copy.process.pid for copy in self._copies if copy.process is not None]
 
     async def __aenter__(self) -> Self:
-        """Start the processes and wait until they have loaded the model.
-
-        Raises:
-            ModelError: the model or adapter cannot be loaded, or a process died over it.
-        """
-        self._copies = [_Copy(self._options) for _ in range(self._processes)]
-        try:
-            await asyncio.gather(*(copy.start() for copy in self._copies))
-        except BaseException:
-            await self.__aexit__()
-            raise
+        for copy in self._copies:
+            copy.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -75,88 +78,90 @@ class ProcessModel:
 class _Copy:
     """One process and what it was asked."""
 
-    fingerprint: str
-    _process: asyncio.subprocess.Process | None = None
-    _reading: asyncio.Task[None] | None = None
-
-    def __init__(self, options: dict[str, Any]) -> None:
-        self._options = options
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.process: asyncio.subprocess.Process | None = None
+        self._settings = settings
         self._numbers = count()
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        self._serving: asyncio.Task[None] | None = None
+        self._loaded: asyncio.Future[asyncio.StreamWriter] | None = None
 
-    async def start(self) -> None:
-        self._process = await asyncio.create_subprocess_exec(
+    def start(self) -> None:
+        self._loaded = asyncio.get_running_loop().create_future()
+        self._serving = asyncio.create_task(self._serve())
+
+    async def ask(self, **request: Any) -> Reply:
+        if self._loaded is None:
+            raise ModelError(f"The model {self._settings['path']} is not open; enter it with 'async with' first.")
+        requests = await asyncio.shield(self._loaded)
+        number = next(self._numbers)
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
+        requests.write(frame((number, request)))
+        try:
+            return await answer
+        finally:
+            if self._waiting.pop(number, None) is not None:
+                requests.write(frame((number, None)))  # nobody waits for it any more
+
+    async def stop(self) -> None:
+        if self._serving is not None:
+            self._serving.cancel()
+            await asyncio.gather(self._serving, return_exceptions=True)
+
+    async def _serve(self) -> None:
+        """Run the process: start it, hand its answers to who waits for them, kill it at the end."""
+        process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "agentdistill.models.worker"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=FRAME_BYTES,
         )
-        self._send(self._options)
+        self.process = process
+        assert process.stdin is not None
+        assert process.stdout is not None
         try:
-            greeting = await receive(self._output())
+            process.stdin.write(frame(self._settings))
+            await self._receive_answers(process.stdin, process.stdout)
+        except AgentDistillError as error:  # the model cannot be loaded
+            self._fail(error)
         except asyncio.IncompleteReadError:
-            raise await self._death() from None
+            self._fail(
+                ModelError(
+                    f"The process that served {self._settings['path']} ended with status {await process.wait()}; its "
+                    "last words are above. Status -9 most likely means that the machine ran out of memory: lower "
+                    "processes or max_rows."
+                )
+            )
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()  # it holds nothing that could be lost
+            await process.wait()
+            process.stdin.close()
+
+    async def _receive_answers(self, requests: asyncio.StreamWriter, answers: asyncio.StreamReader) -> None:
+        greeting = await receive(answers)
         if isinstance(greeting, Exception):
             raise greeting
-        self.fingerprint = greeting
-        self._reading = asyncio.create_task(self._read())
+        assert self._loaded is not None
+        self._loaded.set_result(requests)
+        while True:
+            number, answer = await receive(answers)
+            future = self._waiting.pop(number, None)
+            if future is None or future.done():
+                continue
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
 
-    async def ask(self, **request: Any) -> Reply:
-        if self._reading is None or self._reading.done():
-            raise await self._death()
-        number = next(self._numbers)
-        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = answer
-        self._send((number, request))
-        try:
-            return await answer
-        finally:
-            if self._waiting.pop(number, None) is not None and not self._reading.done():
-                self._send((number, None))  # nobody waits for it any more
-
-    async def stop(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
-        if self._process is None or self._process.stdin is None:
-            return
-        self._process.stdin.close()
-        try:
-            await asyncio.wait_for(self._process.wait(), EXIT_SECONDS)
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
-
-    async def _read(self) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError):
-            while True:
-                number, answer = await receive(self._output())
-                future = self._waiting.pop(number, None)
-                if future is None or future.done():
-                    continue
-                if isinstance(answer, Exception):
-                    future.set_exception(answer)
-                else:
-                    future.set_result(answer)
-        failure = await self._death()
+    def _fail(self, error: AgentDistillError) -> None:
+        """Fail what waits and what will be asked."""
         for future in self._waiting.values():
             if not future.done():
-                future.set_exception(failure)
+                future.set_exception(error)
         self._waiting.clear()
-
-    async def _death(self) -> ModelError:
-        status = None if self._process is None else await self._process.wait()
-        return ModelError(
-            f"The process that served {self._options['path']} has ended (status {status}). Its last words are above; "
-            "with status -9 the machine most likely ran out of memory: lower processes or max_rows."
-        )
-
-    def _output(self) -> asyncio.StreamReader:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        return self._process.stdout
-
-    def _send(self, content: object) -> None:
-        assert self._process is not None
-        assert self._process.stdin is not None
-        self._process.stdin.write(frame(content))
+        if self._loaded is None or self._loaded.done():
+            self._loaded = asyncio.get_running_loop().create_future()
+        self._loaded.set_exception(error)
+        self._loaded.exception()  # nobody need have asked

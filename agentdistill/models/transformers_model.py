@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import hashlib
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -22,17 +21,8 @@ from agentdistill.errors import ContextOverflow, ModelError
 from agentdistill.models.engine import Engine, Generated, Job
 from agentdistill.models.loading import first_line, load_model, stop_tokens
 from agentdistill.models.tokenizer import load_tokenizer
-from agentdistill.models.weights import (
-    ADAPTER_FILES,
-    ANSWER_FILES,
-    DIGEST_HEX_DIGITS,
-    digest_files,
-    find_adapter,
-    find_model,
-)
+from agentdistill.models.weights import engine_fingerprint, find_model
 from agentdistill.records import Completion, Message, Reply, Sampling, Usage
-
-ENGINE_VERSION = 1  # part of the fingerprint; raise it when the same request would draw another answer
 
 
 class TransformersModel:
@@ -66,10 +56,7 @@ class TransformersModel:
             ModelError: the model or adapter cannot be loaded.
         """
         folder = find_model(path)
-        parts = [digest_files(folder, ANSWER_FILES), dtype, str(ENGINE_VERSION)]
-        if adapter is not None:
-            parts.append(digest_files(find_adapter(adapter), ADAPTER_FILES))
-        self._fingerprint = "transformers:" + hashlib.sha256("/".join(parts).encode()).hexdigest()[:DIGEST_HEX_DIGITS]
+        self._fingerprint = engine_fingerprint(folder, adapter, dtype)
         model = load_model(folder, adapter, dtype, device)
         self.tokenizer: Any = load_tokenizer(str(folder))
         self.context_tokens: int = model.config.max_position_embeddings

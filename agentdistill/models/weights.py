@@ -23,6 +23,7 @@ ANSWER_FILES = (
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 DIGEST_HEX_DIGITS = 16
 READ_BYTES = 1 << 20
+ENGINE_VERSION = 1  # raise it when the engine (`engine.py`) would draw another answer to the same request
 
 
 def find_model(path: str) -> Path:
@@ -77,3 +78,11 @@ def digest_files(folder: Path, patterns: tuple[str, ...]) -> str:
             while piece := content.read(READ_BYTES):
                 digest.update(piece)
     return digest.hexdigest()
+
+
+def engine_fingerprint(folder: Path, adapter: Path | None, dtype: str) -> str:
+    """Return the fingerprint of a model that our engine decodes. Raises ModelError when there is no such adapter."""
+    parts = [digest_files(folder, ANSWER_FILES), dtype, str(ENGINE_VERSION)]
+    if adapter is not None:
+        parts.append(digest_files(find_adapter(adapter), ADAPTER_FILES))
+    return "transformers:" + hashlib.sha256("/".join(parts).encode()).hexdigest()[:DIGEST_HEX_DIGITS]

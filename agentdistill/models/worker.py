@@ -1,9 +1,9 @@
 """A process that serves one copy of a model to its parent: `python -m agentdistill.models.worker`.
 
 Frames go in on stdin and out on stdout, each four bytes of length and a pickle; both sides are this program. The first
-frame holds the arguments of `TransformersModel` and is answered by its fingerprint. Then a request is (number, keyword
-arguments of `sample`), or (number, None) to give it up; it is answered by (number, `Reply` or what was raised). The end
-of the input, which the parent's death brings too, ends the process.
+frame holds the arguments of `TransformersModel` and is answered by "ready", or by why it cannot be loaded. Then a
+request is (number, keyword arguments of `sample`), or (number, None) to give it up; it is answered by (number, `Reply`
+or what was raised). The end of the input, which the parent's death brings too, ends the process.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class _Worker:
         except AgentDistillError as error:
             self._send(error)
             return
-        self._send(model.fingerprint)
+        self._send("ready")
         while True:
             number, request = await receive(requests)
             if request is not None:

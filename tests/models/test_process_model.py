@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,10 +43,6 @@ async def ask_many(model: Model) -> list[Reply]:
     return await asyncio.gather(*(model.sample(question(i), n=2, sampling=RANDOM, seed=i) for i in range(24)))
 
 
-def processes_of(model: ProcessModel) -> list[int]:
-    return [copy._process.pid for copy in model._copies if copy._process is not None]
-
-
 def is_running(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
@@ -62,7 +59,7 @@ async def test_answers_and_fingerprint_are_those_of_one_process(tiny_model: Path
         answers = await ask_many(two)
         assert answers == await ask_many(one)
         assert {answer.usage.requests for answer in answers} == {1}
-        pids = processes_of(two)
+        pids = two.pids
     assert len(pids) == 2
     assert not any(map(is_running, pids))
 
@@ -84,9 +81,26 @@ async def test_errors_come_through_and_harm_nobody(model: ProcessModel) -> None:
     assert isinstance(third, Reply)
 
 
-async def test_a_model_that_cannot_be_loaded_is_one_sentence(tmp_path: Path) -> None:
+async def test_a_model_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="nowhere"):
-        await ProcessModel(str(tmp_path / "nowhere"), processes=2, **OPTIONS).__aenter__()
+        ProcessModel(str(tmp_path / "nowhere"), processes=2, **OPTIONS)
+
+
+async def test_a_model_that_cannot_be_loaded_fails_each_request(tiny_model: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_model, broken)
+    (broken / "model.safetensors").write_bytes(b"nothing")
+    async with ProcessModel(str(broken), processes=1, **OPTIONS) as model:
+        for number in range(2):
+            with pytest.raises(ModelError, match="broken cannot be loaded"):
+                await model.sample(question(number), n=1, sampling=RANDOM, seed=0)
+
+
+async def test_leaving_at_once_waits_for_nothing(tiny_model: Path) -> None:
+    async with ProcessModel(str(tiny_model), processes=2, **OPTIONS) as model:
+        await asyncio.sleep(0.1)
+        pids = model.pids
+    assert not any(map(is_running, pids))
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -102,23 +116,28 @@ async def test_a_request_given_up_leaves_the_others(model: ProcessModel) -> None
 
 async def test_a_killed_process_fails_what_waits_for_it_and_what_comes_later(tiny_model: Path) -> None:
     async with ProcessModel(str(tiny_model), processes=1, **OPTIONS) as model:
+        await model.sample(question(0), n=1, sampling=RANDOM, seed=0)
         waiting = asyncio.create_task(model.sample(question(1), n=16, sampling=ENDLESS, seed=0))
         await asyncio.sleep(0.1)
-        os.kill(processes_of(model)[0], signal.SIGKILL)
-        with pytest.raises(ModelError, match="has ended"):
+        os.kill(model.pids[0], signal.SIGKILL)
+        with pytest.raises(ModelError, match="ended with status -9"):
             await waiting
-        with pytest.raises(ModelError, match="has ended"):
+        with pytest.raises(ModelError, match="ended with status -9"):
             await model.sample(question(2), n=1, sampling=RANDOM, seed=0)
 
 
-def test_a_killed_host_takes_the_processes_with_it(tiny_model: Path) -> None:
+@pytest.mark.parametrize("seconds", [0, 5], ids=["while they load", "when they serve"])
+def test_a_killed_host_takes_the_processes_with_it(tiny_model: Path, seconds: int) -> None:
     script = f"""
     import asyncio
     from agentdistill.models.process_model import ProcessModel
 
     async def main():
         async with ProcessModel({str(tiny_model)!r}, processes=2, **{OPTIONS!r}) as model:
-            print(*(copy._process.pid for copy in model._copies), flush=True)
+            while len(model.pids) < 2:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep({seconds})
+            print(*model.pids, flush=True)
             await asyncio.sleep(60)
 
     asyncio.run(main())
@@ -130,7 +149,7 @@ def test_a_killed_host_takes_the_processes_with_it(tiny_model: Path) -> None:
         assert len(pids) == 2
         host.kill()
     host.wait()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 15  # a process that loads notices at the end of it
     while any(map(is_running, pids)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(is_running, pids))
