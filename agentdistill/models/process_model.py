@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
+import socket
+import subprocess
 import sys
 from collections.abc import Sequence
 from itertools import count
@@ -42,6 +46,7 @@ class ProcessModel:
         self._fingerprint = engine_fingerprint(folder, adapter, dtype)
         settings = {"path": str(folder), "dtype": dtype, "adapter": adapter, **options}
         self._copies = [_Copy(settings) for _ in range(processes)]
+        self._leader: subprocess.Popen[bytes] | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -50,16 +55,23 @@ class ProcessModel:
 
     @property
     def pids(self) -> list[int]:
-        """The processes that have been started."""
-        return [copy.process.pid for copy in self._copies if copy.process is not None]
+        """The processes that have loaded the model."""
+        return [copy.pid for copy in self._copies if copy.pid is not None]
 
     async def __aenter__(self) -> Self:
-        for copy in self._copies:
-            copy.start()
+        pairs = [socket.socketpair() for _ in self._copies]
+        self._leader = _start([other.fileno() for _, other in pairs])
+        for copy, (ours, other) in zip(self._copies, pairs, strict=True):
+            other.close()
+            copy.start(ours)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.gather(*(copy.stop() for copy in self._copies))
+        if self._leader is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._leader.pid, signal.SIGKILL)  # they hold nothing that could be lost
+            await asyncio.to_thread(self._leader.wait)
+        await asyncio.gather(*(copy.ended() for copy in self._copies))
 
     async def sample(
         self,
@@ -75,20 +87,31 @@ class ProcessModel:
         return await copy.ask(messages=list(messages), n=n, sampling=sampling, seed=seed, prefill=prefill)
 
 
+def _start(descriptors: list[int]) -> subprocess.Popen[bytes]:
+    """Start the first process, as the leader of a group."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "agentdistill.models.worker", *map(str, descriptors)],
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # threads would not survive the forks
+        pass_fds=descriptors,
+        start_new_session=True,
+    )
+
+
 class _Copy:
-    """One process and what it was asked."""
+    """The connection to one process, and what it was asked."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        self.process: asyncio.subprocess.Process | None = None
+        self.pid: int | None = None
         self._settings = settings
         self._numbers = count()
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._serving: asyncio.Task[None] | None = None
         self._loaded: asyncio.Future[asyncio.StreamWriter] | None = None
 
-    def start(self) -> None:
+    def start(self, connection: socket.socket) -> None:
         self._loaded = asyncio.get_running_loop().create_future()
-        self._serving = asyncio.create_task(self._serve())
+        self._serving = asyncio.create_task(self._serve(connection))
 
     async def ask(self, **request: Any) -> Reply:
         if self._loaded is None:
@@ -104,46 +127,35 @@ class _Copy:
             if self._waiting.pop(number, None) is not None:
                 requests.write(frame((number, None)))  # nobody waits for it any more
 
-    async def stop(self) -> None:
+    async def ended(self) -> None:
+        """Wait until the process has."""
         if self._serving is not None:
-            self._serving.cancel()
-            await asyncio.gather(self._serving, return_exceptions=True)
+            await self._serving
 
-    async def _serve(self) -> None:
-        """Run the process: start it, hand its answers to who waits for them, kill it at the end."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "agentdistill.models.worker"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            limit=FRAME_BYTES,
-        )
-        self.process = process
-        assert process.stdin is not None
-        assert process.stdout is not None
+    async def _serve(self, connection: socket.socket) -> None:
+        """Hand the process's answers to who waits for them, until it ends."""
+        answers, requests = await asyncio.open_connection(sock=connection, limit=FRAME_BYTES)
         try:
-            process.stdin.write(frame(self._settings))
-            await self._receive_answers(process.stdin, process.stdout)
+            requests.write(frame(self._settings))
+            await self._receive(answers, requests)
         except AgentDistillError as error:  # the model cannot be loaded
             self._fail(error)
-        except asyncio.IncompleteReadError:
+        except (asyncio.IncompleteReadError, ConnectionError):
             self._fail(
                 ModelError(
-                    f"The process that served {self._settings['path']} ended with status {await process.wait()}; its "
-                    "last words are above. Status -9 most likely means that the machine ran out of memory: lower "
-                    "processes or max_rows."
+                    f"A process that served {self._settings['path']} has ended; its last words are above. If there "
+                    "are none, the machine most likely ran out of memory: lower processes or max_rows."
                 )
             )
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()  # it holds nothing that could be lost
-            await process.wait()
-            process.stdin.close()
+            requests.close()
 
-    async def _receive_answers(self, requests: asyncio.StreamWriter, answers: asyncio.StreamReader) -> None:
+    async def _receive(self, answers: asyncio.StreamReader, requests: asyncio.StreamWriter) -> None:
         greeting = await receive(answers)
         if isinstance(greeting, Exception):
             raise greeting
         assert self._loaded is not None
+        self.pid = greeting
         self._loaded.set_result(requests)
         while True:
             number, answer = await receive(answers)

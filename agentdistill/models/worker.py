@@ -1,7 +1,8 @@
-"""A process that serves one copy of a model to its parent: `python -m agentdistill.models.worker`.
+"""Processes that each serve a copy of a model to their parent: `python -m agentdistill.models.worker FD...`.
 
-Frames go in on stdin and out on stdout, each four bytes of length and a pickle; both sides are this program. The first
-frame holds the arguments of `TransformersModel` and is answered by "ready", or by why it cannot be loaded. Then a
+One process for each of the sockets FD. The first imports torch, which takes seconds, and forks the others. Frames go
+over the socket both ways, each four bytes of length and a pickle; both sides are this program. The first frame holds
+the arguments of `TransformersModel` and is answered by the process's pid, or by why the model cannot be loaded. Then a
 request is (number, keyword arguments of `sample`), or (number, None) to give it up; it is answered by (number, `Reply`
 or what was raised). The end of the input, which the parent's death brings too, ends the process.
 """
@@ -12,11 +13,11 @@ import asyncio
 import contextlib
 import os
 import pickle
-import signal
+import socket
 import struct
 import sys
 import traceback
-from typing import Any, BinaryIO
+from typing import Any
 
 from agentdistill.errors import AgentDistillError
 
@@ -25,66 +26,68 @@ FRAME_BYTES = 1 << 30  # an asyncio stream needs a bound
 
 
 def frame(content: object) -> bytes:
-    """Return `content` as it goes over the pipe."""
+    """Return `content` as it goes over the socket."""
     data = pickle.dumps(content)
     return LENGTH.pack(len(data)) + data
 
 
 async def receive(stream: asyncio.StreamReader) -> Any:
-    """Return what the next frame holds. Raises IncompleteReadError at the end of the stream."""
+    """Return what the next frame holds. Raises IncompleteReadError or ConnectionError at the end of the stream."""
     (length,) = LENGTH.unpack(await stream.readexactly(LENGTH.size))
     return pickle.loads(await stream.readexactly(length))
 
 
-class _Worker:
-    def __init__(self, out: BinaryIO) -> None:
-        self._out = out
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+async def serve(descriptor: int) -> None:
+    """Answer what comes over the socket until its end."""
+    from agentdistill.models.transformers_model import TransformersModel
 
-    def _send(self, content: object) -> None:
-        self._out.write(frame(content))
-        self._out.flush()
+    requests, answers = await asyncio.open_connection(sock=socket.socket(fileno=descriptor), limit=FRAME_BYTES)
+    options = await receive(requests)
+    try:
+        model = TransformersModel(**options)
+    except AgentDistillError as error:
+        answers.write(frame(error))
+        await answers.drain()
+        return
+    answers.write(frame(os.getpid()))
+    tasks: dict[int, asyncio.Task[None]] = {}
 
-    async def serve(self, requests: asyncio.StreamReader) -> None:
-        """Answer until the end of the requests."""
-        options = await receive(requests)
+    async def answer(number: int, request: dict[str, Any]) -> None:
         try:
-            from agentdistill.models.transformers_model import TransformersModel  # seconds, and it may fail
-
-            model = TransformersModel(**options)
+            answers.write(frame((number, await model.sample(**request))))
         except AgentDistillError as error:
-            self._send(error)
-            return
-        self._send("ready")
-        while True:
-            number, request = await receive(requests)
-            if request is not None:
-                self._tasks[number] = asyncio.create_task(self._answer(model, number, request))
-            elif number in self._tasks:
-                self._tasks[number].cancel()
-
-    async def _answer(self, model: Any, number: int, request: dict[str, Any]) -> None:
-        try:
-            self._send((number, await model.sample(**request)))
-        except AgentDistillError as error:
-            self._send((number, error))  # raised again where the request came from
+            answers.write(frame((number, error)))  # raised again where the request came from
         except Exception:  # a bug: nothing else would end what waits for this answer
             traceback.print_exc()
             os._exit(1)
         finally:
-            del self._tasks[number]
+            del tasks[number]
+
+    while True:
+        number, request = await receive(requests)
+        if request is not None:
+            tasks[number] = asyncio.create_task(answer(number, request))
+        elif number in tasks:
+            tasks[number].cancel()
 
 
-async def _main() -> None:
-    out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints must not come between the frames
-    requests = asyncio.StreamReader(limit=FRAME_BYTES)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(requests), sys.stdin)
-    with contextlib.suppress(asyncio.IncompleteReadError, BrokenPipeError):  # the parent closed the pipe or is gone
-        await _Worker(out).serve(requests)
+def main(descriptors: list[int]) -> None:
+    """Fork a process for each of `descriptors` but the first, and serve one in each."""
+    import peft  # noqa: F401
+
+    mine, *others = descriptors
+    for other in others:
+        if os.fork() == 0:
+            mine = other
+            break
+    for descriptor in descriptors:
+        if descriptor != mine:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):  # the parent is done, or gone
+        asyncio.run(serve(mine))
     os._exit(0)  # whatever is being generated is for nobody
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    asyncio.run(_main())
+    main([int(argument) for argument in sys.argv[1:]])
