@@ -20,7 +20,6 @@ from agentdistill.config import Params
 from agentdistill.config.grading import GradingParams
 from agentdistill.errors import ConfigError, DataError
 from agentdistill.grading.batch import grade_all
-from agentdistill.models.tokenizer import load_tokenizer
 from agentdistill.records import Grade, Problem, Trajectory, Verdict
 from agentdistill.selection import REASONS, FunnelRow, Rules, Selection, check_ids, funnel, select
 from agentdistill.store.atomic import atomic_path
@@ -67,6 +66,7 @@ def _student_losses(variant: str, trajectories: Sequence[Trajectory], params: Pa
     """Return the student's loss on each trajectory, rendered as it would be for training."""
     import torch
 
+    from agentdistill.models.tokenizer import load_tokenizer
     from agentdistill.rendering import render, trained_turns, with_system_prompt
     from agentdistill.student_loss import mean_losses
     from tasks.parts import student_prompt
