@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import os
 import pickle
 import socket
@@ -73,8 +74,7 @@ async def serve(descriptor: int) -> None:
 
 def main(descriptors: list[int]) -> None:
     """Fork a process for each of `descriptors` but the first, and serve one in each."""
-    import peft  # noqa: F401
-
+    importlib.import_module("agentdistill.models.transformers_model")  # before the forks, so that they share it
     mine, *others = descriptors
     for other in others:
         if os.fork() == 0:
@@ -82,8 +82,7 @@ def main(descriptors: list[int]) -> None:
             break
     for descriptor in descriptors:
         if descriptor != mine:
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+            os.close(descriptor)
     with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):  # the parent is done, or gone
         asyncio.run(serve(mine))
     os._exit(0)  # whatever is being generated is for nobody
