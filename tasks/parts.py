@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 import resource
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agentdistill import retrieval, tools
 from agentdistill.agent import Protocol
 from agentdistill.agent.protocol import text_digest, tools_digest
 from agentdistill.config import Params
@@ -23,6 +22,7 @@ from agentdistill.protocols import Session, Tool
 from agentdistill.records import content_id
 from agentdistill.retrieval import LuceneRetriever
 from agentdistill.sandbox import LedgerSession, Sandbox
+from agentdistill.store.digest import digest_files
 from agentdistill.store.ledger import Ledger
 from agentdistill.tools.search import SearchTool
 from tasks.journal import root
@@ -99,8 +99,8 @@ async def open_code_tool(params: Params) -> AsyncIterator[CodeTool]:
     index = content_id(retriever.fingerprint, params.search.top_k, params.search.max_chars)
     with Ledger(root() / LEDGER) as ledger:
         async with Sandbox(**params.sandbox.model_dump()) as box:
-            tools = [tools_digest(TOOLS), *(inspect.getsource(sys.modules[tool.__module__]) for tool in TOOLS)]
-            fingerprint = f"code:{content_id(box.fingerprint, tools, index)}"
+            answering = [digest_files(Path(*package.__path__), ("*.py",)) for package in (tools, retrieval)]
+            fingerprint = f"code:{content_id(box.fingerprint, tools_digest(TOOLS), answering, index)}"
             yield CodeTool(box, (search,), index, ledger, fingerprint)
 
 

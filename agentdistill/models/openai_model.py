@@ -41,8 +41,8 @@ from agentdistill.models.server_errors import (
     refuses,
     retry_after,
 )
-from agentdistill.models.weights import DIGEST_HEX_DIGITS
 from agentdistill.records import Completion, Message, Reply, Sampling, Usage, total_usage
+from agentdistill.store.digest import DIGEST_HEX_DIGITS
 
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 60.0

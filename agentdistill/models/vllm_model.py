@@ -16,12 +16,11 @@ from agentdistill.models.vllm_server import VllmServer
 from agentdistill.models.weights import (
     ADAPTER_FILES,
     ANSWER_FILES,
-    DIGEST_HEX_DIGITS,
-    digest_files,
     find_adapter,
     find_model,
 )
 from agentdistill.records import Message, Reply, Sampling
+from agentdistill.store.digest import DIGEST_HEX_DIGITS, digest_files
 
 LOGS = Path("logs")
 # On a CPU vLLM 0.32 ends with "CPU Generator does not use offset" at a prompt that it takes in pieces with a seed.

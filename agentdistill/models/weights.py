@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from agentdistill.errors import ModelError
+from agentdistill.store.digest import DIGEST_HEX_DIGITS, digest_files
 
 # What determines an answer: weights, architecture, tokenizer, chat template, end-of-turn tokens.
 ANSWER_FILES = (
@@ -21,8 +22,6 @@ ANSWER_FILES = (
     "chat_template*",
 )
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
-DIGEST_HEX_DIGITS = 16
-READ_BYTES = 1 << 20
 ENGINE_VERSION = 1  # raise it when the engine (`engine.py`) would draw another answer to the same request
 
 
@@ -66,18 +65,6 @@ def find_adapter(path: Path) -> Path:
                 "path."
             )
     return path
-
-
-def digest_files(folder: Path, patterns: tuple[str, ...]) -> str:
-    """Return the hash of the names and contents of the files of `folder` that match, as 16 hexadecimal digits."""
-    digest = hashlib.blake2b(digest_size=DIGEST_HEX_DIGITS // 2)
-    files = sorted({file for pattern in patterns for file in folder.glob(pattern) if file.is_file()})
-    for file in files:
-        digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
-        with file.open("rb") as content:
-            while piece := content.read(READ_BYTES):
-                digest.update(piece)
-    return digest.hexdigest()
 
 
 def engine_fingerprint(folder: Path, adapter: Path | None, dtype: str) -> str:

@@ -30,6 +30,7 @@ from agentdistill.sandbox.launch import SOURCE, Isolation
 from agentdistill.sandbox.limits import Limits
 from agentdistill.sandbox.session import Session
 from agentdistill.sandbox.zygote import PreloadError, Zygote
+from agentdistill.store.digest import digest_files
 
 logger = logging.getLogger(__name__)
 SLOTS_PER_CORE = 2
@@ -107,14 +108,15 @@ class Sandbox:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of all that the same code's outcome depends on: Python, packages, limits, rung, this package."""
-        packages = sorted({name.partition(".")[0] for name in [*self._allowed_imports, *self._preload]})
+        """Digest of all that the same code's outcome depends on but tools: Python, packages, limits, rung, this
+        package."""
         return content_id(
             sys.version,
-            [(name, _version(name)) for name in packages],
+            [(name, _version(name)) for name in self._allowed_imports],
+            self._preload,
             dataclasses.asdict(self._limits),
             self.isolation,
-            [path.read_text() for path in sorted(SOURCE.rglob("*.py"))],
+            digest_files(SOURCE, ("**/*.py",)),
         )
 
     async def __aenter__(self) -> Self:
@@ -203,6 +205,6 @@ class Sandbox:
 def _version(package: str) -> str | None:
     """The version of an installed package; None for what comes with Python or is absent."""
     try:
-        return metadata.version(package)
+        return metadata.version(package.partition(".")[0])
     except metadata.PackageNotFoundError:
         return None
