@@ -1,7 +1,7 @@
 """A session that runs nothing twice: the ledger around the code tool.
 
 An outcome depends on the code, on the actions that made the state, and on the code tool. So a stage that is killed and
-run again takes all of it from the ledger and starts no interpreter, and what several episodes begin with is run once.
+run again takes them from the ledger and opens no interpreter, and what several episodes begin with is run once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ class LedgerSession:
     """Implements `Session`. The interpreter is opened at the first action that the ledger does not have; the kept
     actions before it are run again there, their calls of tools as well.
 
-    Code that reads a clock or asks the system for randomness is answered as it was the first time.
+    Code that reads a clock or asks the system for randomness is answered as it was the first time. What a limit or a
+    failing tool decided is not stored, nor is anything that was run in a state that came of it.
     """
 
     def __init__(self, open_session: Callable[[], Awaitable[Session]], ledger: Ledger, fingerprint: str) -> None:
@@ -35,6 +36,7 @@ class LedgerSession:
         self._session: Session | None = None
         self._kept: list[str] = []  # the actions that made the state
         self._reached = 0  # how many of them the interpreter has run
+        self._repeatable = True  # whether running them again would make the same state
         self._codes: tuple[str, ...] = ()  # of the last `try_all`
         self._outcomes: list[Outcome] = []
         self._places: dict[int, int] = {}  # which of them ran, and as which candidate
@@ -45,16 +47,16 @@ class LedgerSession:
         Raises:
             SandboxError: the interpreter cannot be opened, or a kept action of the ledger now fails in it.
         """
+        self._codes, self._outcomes = tuple(codes), []
         requests = [Request.action(self._fingerprint, self._kept, code) for code in codes]
-        known = [self._ledger.get(request) for request in requests]
+        known = [self._ledger.get(request) if self._repeatable else None for request in requests]
         missing = [index for index, outcome in enumerate(known) if outcome is None]
         self._places = {index: place for place, index in enumerate(missing)}
         made: list[Outcome] = []
         if missing:
             session = await self._catch_up()
-            made = await session.try_all([codes[index] for index in missing])
-            await asyncio.to_thread(self._store, [requests[index] for index in missing], made)
-        self._codes = tuple(codes)
+            ran = await session.try_all([codes[index] for index in missing])
+            made = await asyncio.to_thread(self._stored, [requests[index] for index in missing], ran)
         self._outcomes = [
             made[self._places[index]] if outcome is None else outcome for index, outcome in enumerate(known)
         ]
@@ -68,6 +70,7 @@ class LedgerSession:
             await self._session.keep(self._places[index])
             self._reached += 1
         self._kept.append(self._codes[index])
+        self._repeatable = self._repeatable and _is_repeatable(self._outcomes[index])
         self._outcomes = []
 
     async def close(self) -> None:
@@ -80,22 +83,27 @@ class LedgerSession:
             self._session = await self._open_session()
         while self._reached < len(self._kept):
             (outcome,) = await self._session.try_all([self._kept[self._reached]])
-            if not outcome.ok:
+            if not (outcome.ok and _is_repeatable(outcome)):
+                reasons = [outcome.error, *(call.error for call in outcome.tool_calls)]
                 raise SandboxError(
-                    f"An action that succeeded before fails when it is run again ({outcome.error}), so the episode's "
-                    "state cannot be had. If it failed for lack of time or memory, raise the sandbox's limits; else "
-                    f"forget what it gave: agentdistill ledger prune --model {self._fingerprint}."
+                    f"An action that succeeded before fails when it is run again ({'; '.join(filter(None, reasons))}), "
+                    "so the episode's state cannot be had. If it failed for lack of time or memory, raise the "
+                    "sandbox's limits, and if a tool failed, mend it; else forget what the action gave: agentdistill "
+                    f"ledger prune --model {self._fingerprint}."
                 )
             await self._session.keep(0)
             self._reached += 1
         return self._session
 
-    def _store(self, requests: Sequence[Request[Outcome]], outcomes: Sequence[Outcome]) -> None:
-        for request, outcome in zip(requests, outcomes, strict=True):
-            if _is_lasting(outcome):
-                self._ledger.put(request, outcome)
+    def _stored(self, requests: Sequence[Request[Outcome]], outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """Store what would come out again. Return what stands: another process may have been first."""
+        return [
+            self._ledger.put(request, outcome) if self._repeatable and _is_repeatable(outcome) else outcome
+            for request, outcome in zip(requests, outcomes, strict=True)
+        ]
 
 
-def _is_lasting(outcome: Outcome) -> bool:
+def _is_repeatable(outcome: Outcome) -> bool:
     """Whether the action would give the same again: not when a limit struck or a tool failed."""
-    return (outcome.ok or outcome.error_kind == "exception") and all(call.error is None for call in outcome.tool_calls)
+    failed = not outcome.ok and outcome.error_kind not in ("exception", "forbidden")
+    return not failed and all(call.error is None for call in outcome.tool_calls)

@@ -14,7 +14,7 @@ from agentdistill.errors import SandboxError
 from agentdistill.protocols import Session
 from agentdistill.records import Outcome, ToolCall
 from agentdistill.sandbox import LedgerSession, Sandbox
-from agentdistill.store.ledger import Ledger
+from agentdistill.store.ledger import Ledger, Request
 from tests.sandbox.conftest import started
 from tests.scripted import LocalSession
 
@@ -105,6 +105,49 @@ async def test_what_the_machine_did_to_an_action_is_not_kept(tmp_path: Path, out
         for _ in range(2):
             await play(LedgerSession(bare.open, ledger, "code"), [(["work()"], 9)])
     assert len(bare.ran) == 2
+
+
+async def test_nothing_is_kept_of_a_state_that_a_failing_tool_made(tmp_path: Path) -> None:
+    failed = ToolCall(name="search", arguments={}, result=None, error="did not answer")
+    bare = Answering(Outcome(ok=True, tool_calls=(failed,)))
+    with Ledger(tmp_path / "l") as ledger:
+        session = LedgerSession(bare.open, ledger, "code")
+        await session.try_all(["found = search('x')"])
+        await session.keep(0)
+        bare.outcome = Outcome(ok=True, value="nothing")
+        await session.try_all(["found"])
+        assert ledger.get(Request.action("code", ["found = search('x')"], "found")) is None
+
+
+async def test_of_two_processes_the_first_answer_stands(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l") as ledger:
+        clock = Request.action("code", [], "time.time()")
+
+        class Late(Answering):
+            async def try_all(self, codes: Sequence[str]) -> list[Outcome]:
+                ledger.put(clock, Outcome(ok=True, value="1"))  # by the other process, meanwhile
+                return await super().try_all(codes)
+
+        (outcome,) = await LedgerSession(Late(Outcome(ok=True, value="2")).open, ledger, "code").try_all(
+            ["time.time()"]
+        )
+        assert outcome.value == "1"
+
+
+async def test_after_a_step_that_broke_off_nothing_of_the_step_before_can_be_kept(tmp_path: Path) -> None:
+    class Broken(Answering):
+        async def try_all(self, codes: Sequence[str]) -> list[Outcome]:
+            if "broken" in codes:
+                raise SandboxError("no tool")
+            return await super().try_all(codes)
+
+    with Ledger(tmp_path / "l") as ledger:
+        session = LedgerSession(Broken(Outcome(ok=True)).open, ledger, "code")
+        await session.try_all(["1"])
+        with pytest.raises(SandboxError):
+            await session.try_all(["broken"])
+        with pytest.raises(ValueError, match="cannot be kept"):
+            await session.keep(0)
 
 
 async def test_a_kept_action_that_now_fails_is_one_sentence(tmp_path: Path) -> None:
