@@ -53,11 +53,6 @@ class ProcessModel:
         """That of a `TransformersModel` with the same arguments."""
         return self._fingerprint
 
-    @property
-    def pids(self) -> list[int]:
-        """The processes that have loaded the model."""
-        return [copy.pid for copy in self._copies if copy.pid is not None]
-
     async def __aenter__(self) -> Self:
         pairs = [socket.socketpair() for _ in self._copies]
         self._leader = _start([other.fileno() for _, other in pairs])
@@ -102,7 +97,6 @@ class _Copy:
     """The connection to one process, and what it was asked."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        self.pid: int | None = None
         self._settings = settings
         self._numbers = count()
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
@@ -155,7 +149,6 @@ class _Copy:
         if isinstance(greeting, Exception):
             raise greeting
         assert self._loaded is not None
-        self.pid = greeting
         self._loaded.set_result(requests)
         while True:
             number, answer = await receive(answers)

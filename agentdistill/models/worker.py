@@ -2,7 +2,7 @@
 
 One process for each of the sockets FD. The first imports torch, which takes seconds, and forks the others. Frames go
 over the socket both ways, each four bytes of length and a pickle; both sides are this program. The first frame holds
-the arguments of `TransformersModel` and is answered by the process's pid, or by why the model cannot be loaded. Then a
+the arguments of `TransformersModel` and is answered by "ready", or by why the model cannot be loaded. Then a
 request is (number, keyword arguments of `sample`), or (number, None) to give it up; it is answered by (number, `Reply`
 or what was raised). The end of the input, which the parent's death brings too, ends the process.
 """
@@ -50,7 +50,7 @@ async def serve(descriptor: int) -> None:
         answers.write(frame(error))
         await answers.drain()
         return
-    answers.write(frame(os.getpid()))
+    answers.write(frame("ready"))
     tasks: dict[int, asyncio.Task[None]] = {}
 
     async def answer(number: int, request: dict[str, Any]) -> None:

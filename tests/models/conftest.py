@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from agentdistill.records import Message
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+
+OPTIONS: dict[str, Any] = {  # of TransformersModel, for a model as small as this one
+    "dtype": "float32",
+    "device": "cpu",
+    "threads": 1,
+    "max_rows": 16,
+    "prompt_tokens_per_step": 256,
+    "prefix_cache_tokens": 1024,
+}
+
+
+def question(number: int) -> list[Message]:
+    """Prompts of very different lengths, many with a common beginning."""
+    return [Message(role="user", text=f"What is {number}? " + "word " * (7 * number % 40))]
 
 
 def make_model(folder: Path, tokenizer: PreTrainedTokenizerFast, *, seed: int = 0, hidden: int = 32) -> Path:

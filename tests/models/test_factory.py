@@ -14,16 +14,7 @@ from agentdistill.models.process_model import ProcessModel
 from agentdistill.models.transformers_model import TransformersModel
 from agentdistill.models.vllm_model import VllmModel
 from agentdistill.records import Message, Sampling
-
-OPTIONS: dict[str, Any] = {
-    "dtype": "float32",
-    "device": "cpu",
-    "processes": 1,
-    "threads": 1,
-    "max_rows": 4,
-    "prompt_tokens_per_step": 64,
-    "prefix_cache_tokens": 64,
-}
+from tests.models.conftest import OPTIONS
 
 
 @pytest.mark.parametrize(
@@ -42,7 +33,7 @@ def test_a_block_holds_exactly_what_its_classes_take(block: Any, models: list[An
 
 
 def test_the_backend_chooses_the_block() -> None:
-    block = {"backend": "transformers", "path": "models/x", **OPTIONS}
+    block = {"backend": "transformers", "path": "models/x", "processes": 1, **OPTIONS}
     adapter: TypeAdapter[Any] = TypeAdapter(ModelParams)
     assert isinstance(adapter.validate_python(block), TransformersParams)
     with pytest.raises(ValidationError, match="Input tag 'tranformers'"):
@@ -54,7 +45,7 @@ def test_the_backend_chooses_the_block() -> None:
 async def test_a_second_run_asks_nothing(tiny_model: Path, tmp_path: Path) -> None:
     question = [Message(role="user", text="q")]
     sampling = Sampling(temperature=1.0, top_p=1.0, max_tokens=4)
-    options = {"path": str(tiny_model), **OPTIONS}
+    options = {"path": str(tiny_model), "processes": 1, **OPTIONS}
     replies = []
     for run in range(2):
         async with open_model("transformers", options, ledger=tmp_path / "ledger") as model:

@@ -16,27 +16,14 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from agentdistill.errors import ContextOverflow, ModelError
 from agentdistill.models.transformers_model import TransformersModel
 from agentdistill.records import Message, Reply, Sampling
-from tests.models.conftest import make_model
+from tests.models.conftest import OPTIONS, make_model, question
 
 GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=16)
 RANDOM = Sampling(temperature=1.0, top_p=0.95, max_tokens=16)
 
 
 def make(path: Path, **changes: Any) -> TransformersModel:
-    options = {
-        "dtype": "float32",
-        "device": "cpu",
-        "threads": 1,
-        "max_rows": 16,
-        "prompt_tokens_per_step": 256,
-        "prefix_cache_tokens": 1024,
-    }
-    return TransformersModel(str(path), **{**options, **changes})
-
-
-def question(number: int) -> list[Message]:
-    """Prompts of very different lengths, many with a common beginning."""
-    return [Message(role="user", text=f"What is {number}? " + "word " * (7 * number % 40))]
+    return TransformersModel(str(path), **{**OPTIONS, **changes})
 
 
 async def ask(model: TransformersModel, number: int, sampling: Sampling, n: int = 1, **changes: Any) -> Reply:

@@ -10,6 +10,7 @@ import pytest
 
 from agentdistill.errors import ModelError
 from agentdistill.models.vllm_server import VllmServer
+from tests.processes import alive
 
 PROGRAM = """
     import http.server, json, os, pathlib, subprocess, sys, time
@@ -55,12 +56,7 @@ def make_server(folder: Path, mode: str, start_seconds: float = 60.0) -> VllmSer
 
 def running(folder: Path) -> list[int]:
     """Return which of the program's two processes still run (a zombie does not)."""
-    alive = []
-    for pid in (folder / "pids").read_text().split():
-        status = Path(f"/proc/{pid}/stat")
-        if status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] != "Z":
-            alive.append(int(pid))
-    return alive
+    return [pid for pid in map(int, (folder / "pids").read_text().split()) if alive(pid)]
 
 
 async def test_a_server_is_ready_inside_and_gone_with_its_children_outside(tmp_path: Path) -> None:
