@@ -32,8 +32,24 @@ async def started(only: Isolation, **changes: Any) -> Sandbox:
     box = Sandbox(**{**LIMITS, **changes}, only=only)
     try:
         return await box.__aenter__()
-    except NoIsolation:  # the product refuses such a machine too; .ci/run installs what rung A needs where it may
+    except NoIsolation:
+        # The product refuses to run code on such a machine as well, so there is nothing to test. .ci/run installs what
+        # rung A needs where it may; rung B needs a kernel with Landlock and seccomp, which no test can provide.
         pytest.skip(f"rung {only} is not available on this machine")
+
+
+async def require(rung: Isolation) -> None:
+    """Skip the test where the machine does not offer the rung."""
+    box = await started(rung)
+    await box.__aexit__(None, None, None)
+
+
+@pytest_asyncio.fixture(params=["A", "B"])
+async def offered_rung(request: pytest.FixtureRequest) -> Isolation:
+    """A rung for a test that starts its sandboxes elsewhere than in its own process."""
+    rung: Isolation = request.param
+    await require(rung)
+    return rung
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["A", "B"])
