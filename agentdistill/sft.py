@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from datasets import Dataset
@@ -26,8 +27,10 @@ from transformers import (
 )
 from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, SFTTrainer
+from trl.trainer import utils as trl_utils
 
 from agentdistill.errors import DataError, ModelError
+from agentdistill.models.quiet import quiet
 from agentdistill.rendering import Example
 
 
@@ -103,6 +106,40 @@ def train(
         ModelError: the base model cannot be loaded.
         DataError: the loss became NaN, which a lower learning rate mends.
     """
+    with quiet():
+        trainer = _trainer(
+            train_examples,
+            validation_examples,
+            base=base,
+            tokenizer=tokenizer,
+            lora=lora,
+            arguments=_arguments(schedule, dtype, checkpoints, has_validation=bool(validation_examples)),
+            dtype=dtype,
+        )
+        trainer.add_callback(_Progress(on_step))
+        found = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None  # type: ignore[no-untyped-call]
+        # Where Triton is absent TRL computes the logits of every position, so that shapes do not change from batch to
+        # batch on devices that compile. A CPU does not; the positions without a label, most of them, took a quarter of
+        # each step.
+        with mock.patch.object(trl_utils, "_use_triton", return_value=True, create=True):
+            trainer.train(resume_from_checkpoint=found)
+    curve = _curve(trainer.state.log_history)
+    if any(math.isnan(point.loss) for point in curve):
+        raise DataError("The training loss became NaN. Lower sft.learning_rate or raise sft.batch_size.")
+    trainer.model.save_pretrained(str(adapter))
+    return curve
+
+
+def _trainer(
+    train_examples: Sequence[Example],
+    validation_examples: Sequence[Example],
+    *,
+    base: str,
+    tokenizer: PreTrainedTokenizerBase,
+    lora: Lora,
+    arguments: SFTConfig,
+    dtype: torch.dtype,
+) -> Any:
     try:
         model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
     except (OSError, ValueError) as e:
@@ -111,7 +148,7 @@ def train(
         ) from e
     trainer = SFTTrainer(
         model=model,
-        args=_arguments(schedule, dtype, checkpoints, has_validation=bool(validation_examples)),
+        args=arguments,
         train_dataset=_dataset(train_examples),
         eval_dataset=_dataset(validation_examples) if validation_examples else None,
         processing_class=tokenizer,
@@ -122,16 +159,9 @@ def train(
             target_modules="all-linear",
             task_type="CAUSAL_LM",
         ),
-        callbacks=[_Progress(on_step)],
     )
     trainer.remove_callback(PrinterCallback)  # the caller shows progress and keeps the curve
-    found = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None  # type: ignore[no-untyped-call]
-    trainer.train(resume_from_checkpoint=found)
-    curve = _curve(trainer.state.log_history)
-    if any(math.isnan(point.loss) for point in curve):
-        raise DataError("The training loss became NaN. Lower sft.learning_rate or raise sft.batch_size.")
-    trainer.model.save_pretrained(str(adapter))
-    return curve
+    return trainer
 
 
 def _arguments(schedule: Schedule, dtype: torch.dtype, checkpoints: Path, *, has_validation: bool) -> SFTConfig:
@@ -147,7 +177,7 @@ def _arguments(schedule: Schedule, dtype: torch.dtype, checkpoints: Path, *, has
         lr_scheduler_type="cosine",
         warmup_steps=schedule.warmup_ratio,
         bf16=dtype == torch.bfloat16,
-        gradient_checkpointing=torch.cuda.is_available(),
+        activation_checkpointing=torch.cuda.is_available(),
         logging_steps=1,
         eval_strategy="epoch" if has_validation else "no",
         save_strategy="epoch",

@@ -98,7 +98,7 @@ def check_protocol(params: Params, variant: str, prompt: str, *, index: str | No
     """Refuse to examine a student under a protocol that it was not trained under; a base model has none."""
     adapter = RECIPES[variant].adapter
     if adapter is not None:
-        from agentdistill.models.tokenizer import load_tokenizer  # and torch with it: seconds
+        from agentdistill.models.tokenizer import load_tokenizer  # and transformers with it
 
         ours = student_protocol(prompt, load_tokenizer(params.student.path), index=index)
         require_same(ours, read_protocol(ADAPTERS / adapter / PROTOCOL_FILE), we="evaluation", they="training")

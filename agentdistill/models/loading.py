@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from agentdistill.errors import ModelError
 from agentdistill.models.engine import ATTENTION, register_attention
+from agentdistill.models.quiet import quiet
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -27,16 +28,8 @@ def load_model(folder: Path, adapter: Path | None, dtype: str, device: str) -> P
         raise ModelError(f"device is {device}, but torch {torch.__version__} finds no GPU. Set device to cpu.")
     register_attention()
     try:
-        options = {"dtype": DTYPES[dtype], "attn_implementation": ATTENTION, "output_loading_info": True}
-        loaded: Any = AutoModelForCausalLM.from_pretrained(folder, **options)  # a pair, whatever its annotation says
-        model, report = loaded
-        if report["missing_keys"]:  # transformers would go on with random weights
-            raise ValueError(f"the file lacks weights such as {sorted(report['missing_keys'])[0]}")
-        if adapter is not None:
-            from peft import PeftModel
-
-            model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
-        model = model.to(device).eval()
+        with quiet():
+            model = _merged(folder, adapter, DTYPES[dtype]).to(device).eval()
     except torch.OutOfMemoryError as error:
         raise ModelError(
             f"{folder} does not fit on {device}: {first_line(error)}. Use a smaller model, dtype bfloat16, or a "
@@ -54,6 +47,19 @@ def load_model(folder: Path, adapter: Path | None, dtype: str, device: str) -> P
         )
     served: PreTrainedModel = model
     return served
+
+
+def _merged(folder: Path, adapter: Path | None, dtype: torch.dtype) -> Any:
+    options = {"dtype": dtype, "attn_implementation": ATTENTION, "output_loading_info": True}
+    loaded: Any = AutoModelForCausalLM.from_pretrained(folder, **options)  # a pair, whatever its annotation says
+    model, report = loaded
+    if report["missing_keys"]:  # transformers would go on with random weights
+        raise ValueError(f"the file lacks weights such as {sorted(report['missing_keys'])[0]}")
+    if adapter is None:
+        return model
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
 
 
 def stop_tokens(model: PreTrainedModel, tokenizer: Any) -> frozenset[int]:

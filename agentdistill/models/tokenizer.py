@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from agentdistill.errors import ModelError
 
@@ -39,10 +39,19 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
         ModelError: it cannot be loaded, or has no chat template.
     """
     try:
-        loader = PreTrainedTokenizerFast if is_generic(path) else AutoTokenizer
-        tokenizer: PreTrainedTokenizerBase = loader.from_pretrained(path)
+        tokenizer = _load(path)
     except (OSError, ValueError, KeyError) as e:
         raise ModelError(f"The tokenizer of {path} cannot be loaded: {e}. Correct its path in params.yaml.") from e
     if tokenizer.chat_template is None:
         raise ModelError(f"The tokenizer of {path} has no chat template. Take the instruct version of the model.")
+    return tokenizer
+
+
+def _load(path: str) -> PreTrainedTokenizerBase:
+    if is_generic(path):
+        generic: PreTrainedTokenizerBase = PreTrainedTokenizerFast.from_pretrained(path)
+        return generic
+    from transformers import AutoTokenizer  # and torch with it: seconds
+
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path)
     return tokenizer

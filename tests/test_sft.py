@@ -1,0 +1,189 @@
+"""Training of an adapter, on a model of one layer."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from transformers import PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM
+from trl.trainer import utils as trl_utils
+
+from agentdistill.errors import DataError, ModelError
+from agentdistill.models.tokenizer import load_tokenizer
+from agentdistill.rendering import Example
+from agentdistill.sft import Lora, LossPoint, Schedule, split_by_length, train
+from agentdistill.student_loss import mean_losses
+
+STUDENT = "models/embedded/student"
+VOCABULARY = 30
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> str:
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        vocab_size=VOCABULARY, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=1, initializer_range=0.5,
+    )  # fmt: skip
+    path = tmp_path_factory.mktemp("model")
+    Qwen2ForCausalLM(config).save_pretrained(path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerBase:
+    return load_tokenizer(STUDENT)
+
+
+@pytest.fixture
+def trl_losses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many positions each loss was computed for."""
+    counts: list[int] = []
+    function = trl_utils._ChunkedLogProbFunction
+
+    class Counting(function):  # type: ignore[misc, valid-type]
+        @staticmethod
+        def forward(ctx: object, hidden: torch.Tensor, *rest: object) -> object:
+            counts.append(len(hidden))
+            return function.forward(ctx, hidden, *rest)
+
+    monkeypatch.setattr(trl_utils, "_ChunkedLogProbFunction", Counting)
+    return counts
+
+
+def example(length: int, trained: int, seed: int = 0) -> Example:
+    """An example whose last tokens are trained."""
+    numbers = random.Random(seed)
+    ids = tuple(numbers.randrange(3, VOCABULARY) for _ in range(length))
+    return Example(ids, tuple(place >= length - trained for place in range(length)))
+
+
+def run(
+    base: str,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    examples: list[Example],
+    *,
+    epochs: int = 1,
+    micro_batch_size: int = 8,
+    on_step: Callable[[], None] = lambda: None,
+) -> list[LossPoint]:
+    return train(
+        examples,
+        examples[:2],
+        base=base,
+        tokenizer=tokenizer,
+        lora=Lora(rank=4, alpha=8, dropout=0.0),
+        schedule=Schedule(
+            learning_rate=0.05,
+            epochs=epochs,
+            batch_size=8,
+            micro_batch_size=micro_batch_size,
+            warmup_ratio=0.0,
+            seed=0,
+        ),
+        dtype=torch.float32,
+        checkpoints=folder / "checkpoints",
+        adapter=folder / "adapter",
+        on_step=on_step,
+    )
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "adapter" / "adapter_model.safetensors")
+
+
+@given(st.lists(st.tuples(st.integers(2, 12), st.integers(0, 3))), st.integers(1, 12))
+def test_an_example_is_kept_whole_or_not_at_all(lengths: list[tuple[int, int]], longest: int) -> None:
+    examples = [example(length, min(trained, length)) for length, trained in lengths]
+    fitting = [e for e in examples if len(e.ids) <= longest and any(e.mask)]
+    if not fitting:
+        with pytest.raises(DataError, match="No training example is left"):
+            split_by_length(examples, longest)
+        return
+    assert split_by_length(examples, longest) == (fitting, len(examples) - len(fitting))
+
+
+def test_first_loss_is_the_mean_over_the_trained_tokens_of_the_batch(
+    base: str, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    examples = [example(4 + 2 * i, 1 + i, seed=i) for i in range(8)]
+    curve = run(base, tokenizer, tmp_path, examples)
+    means = mean_losses(base, examples, dtype=torch.float32, device="cpu")
+    trained = [sum(e.mask) for e in examples]
+    expected = sum(mean * count for mean, count in zip(means, trained, strict=True)) / sum(trained)
+    assert curve[0].loss == pytest.approx(expected, rel=1e-4)
+
+
+def test_batches_that_go_through_in_pieces_give_the_same_loss(
+    base: str, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    examples = [example(4 + 2 * i, 1 + i, seed=i) for i in range(8)]
+    whole = run(base, tokenizer, tmp_path / "whole", examples)
+    pieces = run(base, tokenizer, tmp_path / "pieces", examples, micro_batch_size=2)
+    assert pieces[0].loss == pytest.approx(whole[0].loss, rel=1e-4)
+
+
+def test_logits_are_computed_only_where_a_token_is_trained(
+    base: str, tokenizer: PreTrainedTokenizerBase, tmp_path: Path, trl_losses: list[int]
+) -> None:
+    examples = [example(20, 3, seed=i) for i in range(8)]
+    run(base, tokenizer, tmp_path, examples)
+    assert trl_losses == [8 * 3, 2 * 3]  # the only step, and the validation after it
+
+
+def test_untrained_tokens_teach_nothing(base: str, tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
+    """The loss sees only labels: what follows the last trained token cannot matter at all."""
+    examples = [example(8, 3, seed=i) for i in range(8)]
+    longer = [Example((*e.ids, 5, 6, 7), (*e.mask, False, False, False)) for e in examples]
+    first = run(base, tokenizer, tmp_path / "first", examples, epochs=3)
+    second = run(base, tokenizer, tmp_path / "second", longer, epochs=3)
+    assert [p.loss for p in second] == pytest.approx([p.loss for p in first], rel=1e-4)
+
+
+def test_training_lowers_the_loss_of_what_it_saw(base: str, tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
+    curve = run(base, tokenizer, tmp_path, [example(10, 4, seed=i % 2) for i in range(16)], epochs=10)
+    assert curve[-1].loss < curve[0].loss / 2
+
+
+def test_a_killed_training_goes_on_to_the_same_adapter(
+    base: str, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    examples = [example(6 + i % 5, 2, seed=i) for i in range(24)]
+    undisturbed = run(base, tokenizer, tmp_path / "undisturbed", examples, epochs=3)
+    steps = 0
+
+    def killed() -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 5:  # in the second epoch of three steps each
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(base, tokenizer, tmp_path / "killed", examples, epochs=3, on_step=killed)
+    resumed = run(base, tokenizer, tmp_path / "killed", examples, epochs=3, on_step=killed)
+    assert steps == 5 + 6  # the first epoch is not trained again
+    assert resumed == undisturbed
+    for name, weight in weights(tmp_path / "undisturbed").items():
+        assert torch.equal(weights(tmp_path / "killed")[name], weight)
+
+
+def test_a_loss_that_is_not_a_number_stops_the_training(
+    tokenizer: PreTrainedTokenizerBase, base: str, tmp_path: Path
+) -> None:
+    broken = Qwen2ForCausalLM.from_pretrained(base)
+    with torch.no_grad():
+        broken.model.norm.weight.fill_(float("nan"))
+    broken.save_pretrained(tmp_path / "broken")
+    with pytest.raises(DataError, match=r"NaN.*Lower sft\.learning_rate"):
+        run(str(tmp_path / "broken"), tokenizer, tmp_path, [example(6, 2)])
+    assert not (tmp_path / "adapter").exists()
+
+
+def test_missing_base_is_one_sentence(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"cannot be loaded.*student\.path"):
+        run("/nonexistent/model", tokenizer, tmp_path, [example(6, 2)])
