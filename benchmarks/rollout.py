@@ -2,6 +2,7 @@
 
     python -m benchmarks.rollout                            # the transformers backend
     python -m benchmarks.rollout --vllm .venv-vllm          # also on a vLLM server, beside smolagents
+    python -m benchmarks.rollout --layers 96 --parts raw    # beside a model that costs 24 times as much
     python -m benchmarks.rollout --parts memory
 
 Every comparison is made in one run, on one engine and the same questions of the embedded world:
@@ -54,6 +55,7 @@ from agentdistill.store.ledger import Ledger
 from agentdistill.store.spool import spool
 from agentdistill.tools import SearchTool
 from agentdistill.world import build
+from benchmarks.deepened import deepen
 from benchmarks.smolagents_loop import smolagents_loop
 
 MODEL = Path("models/embedded/teacher")
@@ -246,7 +248,9 @@ def memory() -> Row:
 
 
 async def in_process(arguments: argparse.Namespace, params: Params) -> list[Row]:
-    rows = []
+    rows: list[Row] = []
+    if not {"raw", "resumed"} & set(arguments.parts):
+        return rows
     model = ProcessModel(
         str(arguments.model),
         dtype="float32",
@@ -314,6 +318,7 @@ async def on_a_server(arguments: argparse.Namespace, params: Params) -> list[Row
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=MODEL)
+    parser.add_argument("--layers", type=int, help="deepen the model to so many, at the same answers (`deepened.py`)")
     parser.add_argument("--vllm", type=Path, metavar="ENVIRONMENT", help="environment that holds vLLM (`make vllm`)")
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS), help="of those without a server")
     parser.add_argument("--episodes", type=int, default=479)
@@ -328,9 +333,13 @@ def main() -> None:
         asyncio.run(drive(arguments.drive, params))
         return
     logging.disable(logging.INFO)
-    rows = asyncio.run(in_process(arguments, params))
-    if arguments.vllm:
-        rows += asyncio.run(on_a_server(arguments, params))
+    with tempfile.TemporaryDirectory() as folder:
+        if arguments.layers:
+            deepen(arguments.model, arguments.layers, Path(folder))
+            arguments.model = Path(folder)
+        rows = asyncio.run(in_process(arguments, params))
+        if arguments.vllm:
+            rows += asyncio.run(on_a_server(arguments, params))
     if "memory" in arguments.parts:
         rows.append(memory())
     table = Table("what", "ours", "other", "ratio")

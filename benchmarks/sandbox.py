@@ -1,6 +1,7 @@
 """Speed of the code tool: throughput and latency beside a plain fork, time beside an interpreter that walks the AST.
 
     python -m benchmarks.sandbox
+    python -m benchmarks.sandbox --preload    # nothing imported before the forks, as the embedded default has it
 
 Two tables in Markdown. "plain fork" is `fork` + `exec` of the same code in the same preloaded process with its result
 through a pipe, and no isolation, no state, no limits: what is left to lose. smolagents' LocalPythonExecutor runs the
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import importlib
 import io
 import os
 import select
@@ -35,8 +37,8 @@ LIMITS: dict[str, Any] = {
     "tool_seconds": 60,
     "concurrency": None,
     "allowed_imports": ["math", "time", "statistics", "collections", "itertools", "numpy", "sympy"],
-    "preload": ["numpy", "sympy", "statistics"],
 }
+PRELOAD = ["numpy", "sympy", "statistics"]
 TRIVIAL = "1 + 1"
 SHAPES = ((1, 1), (1, 8), (64, 1), (64, 8))  # episodes, candidates a step
 ACTIONS = {
@@ -123,11 +125,10 @@ def milliseconds(waits: list[float]) -> tuple[str, str]:
     return f"{statistics.median(waits) * 1e3:.1f}", f"{percentile(waits, 0.95) * 1e3:.1f}"
 
 
-async def compare_throughput(rungs: list[Isolation], rounds: int) -> None:
+async def compare_throughput(rungs: list[Isolation], rounds: int, limits: dict[str, Any]) -> None:
     """Measure every rung in turn, `rounds` times over, and print medians: a noisy machine then disturbs all alike."""
-    import numpy  # noqa: F401  # what a plain fork has to copy as well
-    import sympy  # noqa: F401
-
+    for module in limits["preload"]:
+        importlib.import_module(module)  # what a plain fork has to copy as well
     in_flight = 2 * (os.cpu_count() or 1)
     rates: dict[tuple[str, int, int], list[float]] = {}
     waits: dict[tuple[str, int, int], list[float]] = {}
@@ -141,7 +142,7 @@ async def compare_throughput(rungs: list[Isolation], rounds: int) -> None:
         for rung in rungs:
             started = time.perf_counter()
             try:
-                boxes[rung] = await stack.enter_async_context(Sandbox(**LIMITS, only=rung))
+                boxes[rung] = await stack.enter_async_context(Sandbox(**limits, only=rung))
             except SandboxError as error:
                 print(f"Rung {rung} is not available: {error}")
             else:
@@ -179,8 +180,8 @@ def interpreted() -> Iterator[tuple[str, float]]:
         yield name, min(seconds)
 
 
-async def compare_actions(rungs: list[Isolation]) -> None:
-    async with Sandbox(**LIMITS, only=rungs[0]) as box:
+async def compare_actions(rungs: list[Isolation], limits: dict[str, Any]) -> None:
+    async with Sandbox(**limits, only=rungs[0]) as box:
         session = await box.session()
         await session.try_all(["import time"])
         await session.keep(0)
@@ -219,9 +220,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rungs", nargs="+", default=["A", "B", "unsafe"], choices=["A", "B", "unsafe"])
     parser.add_argument("--rounds", type=int, default=7, help="how often every shape is measured on every rung")
+    parser.add_argument("--preload", nargs="*", default=PRELOAD, help="modules imported before the forks")
     options = parser.parse_args()
-    asyncio.run(compare_throughput(options.rungs, options.rounds))
-    asyncio.run(compare_actions(options.rungs))
+    limits = {**LIMITS, "preload": options.preload}
+    asyncio.run(compare_throughput(options.rungs, options.rounds, limits))
+    asyncio.run(compare_actions(options.rungs, limits))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,12 @@ from typing import IO, Literal
 
 Isolation = Literal["A", "B", "unsafe"]
 SOURCE = Path(__file__).resolve().parent  # holds the package `guest`
-BOOT = "import sys; sys.path.append(sys.argv[2]); from guest.zygote import main; main()"
+# No hook of a module runs in a fork before our own code does; `random` would reseed itself, and equal candidates must
+# draw equal numbers. There are no threads whose locks a hook would have to free.
+BOOT = (
+    "import os, sys; os.register_at_fork = lambda **hooks: None; sys.path.append(sys.argv[2]); "
+    "from guest.zygote import main; main()"
+)
 LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/usr/share/zoneinfo")
 ENVIRONMENT = {
     # Threads do not survive a fork, and are denied inside.

@@ -6,9 +6,9 @@ the code, since Python offers many ways around it. The kernel does that.
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found]  # without the conversions to enums, which each fork would pay
 import ast
 import builtins
-import signal
 import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -150,7 +150,7 @@ class Interpreter:
         }
 
     def _on_limit(self, number: int, _frame: object) -> NoReturn:
-        kind = LIMIT_SIGNALS[signal.Signals(number)]
+        kind = LIMIT_SIGNALS[number]
         raise TimeLimit(kind, self.notices[kind])
 
     def _text(self, value: Any) -> str:

@@ -21,8 +21,6 @@ FIRST_DESCRIPTOR = 3
 
 _fork = os.fork
 _exit = os._exit
-_random_state = random.getstate
-_restore_random = random.setstate
 
 
 class ToolError(RuntimeError):
@@ -66,7 +64,6 @@ class Node:
         self._reap()
         if descriptor is None:
             raise ChannelClosed
-        state = _random_state()
         try:
             pid = _fork()
         except OSError:
@@ -79,7 +76,6 @@ class Node:
         self.descriptors.neutralise(descriptor)
         self.channel = Channel(descriptor)
         self.children, self.endings = {}, {}
-        _restore_random(state)  # `random` reseeds itself in a forked child; equal candidates must agree
         self.channel.greet()
         self.channel.send(self.interpreter.run(message["code"], self.functions))
 
