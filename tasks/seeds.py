@@ -106,12 +106,14 @@ def with_seed(params: str, seed: int) -> str:
 
 
 def _reproduce() -> None:
+    """Bring the results up to date and complete their run in MLflow, before params.yaml changes again."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-    done = subprocess.run([sys.executable, "-m", "dvc", "repro"], check=False, env=environment)
-    if done.returncode != 0:
-        sys.exit(
-            "A stage failed; its message stands above. params.yaml is as it was. Mend the cause and run this again."
-        )
+    for command in (["dvc", "repro"], ["tasks.finalise"]):
+        if subprocess.run([sys.executable, "-m", *command], check=False, env=environment).returncode != 0:
+            sys.exit(
+                f"{' '.join(command)} failed; its message stands above. params.yaml is as it was. Mend the cause and "
+                "run this again."
+            )
 
 
 def _shown(interval: Interval, sign: str = "") -> str:
