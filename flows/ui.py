@@ -17,6 +17,7 @@ from flows.processes import Children
 
 HOST = "127.0.0.1"
 LOGS = ROOT / ".cache" / "ui"
+RUNS = "#/experiments?workflowType=machine_learning"  # without it MLflow opens a page about traces
 SECONDS_TO_START = 180.0  # a first start makes the databases
 SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -58,7 +59,7 @@ def main() -> None:
                 if not _answers(pages[name], process):
                     sys.exit(f"{name} did not start; see {LOGS / f'{name}.log'}.")
             print(
-                f"\n  Prefect  http://{HOST}:{prefect}\n  MLflow   http://{HOST}:{mlflow}\n\n"
+                f"\n  Prefect  http://{HOST}:{prefect}\n  MLflow   http://{HOST}:{mlflow}/{RUNS}\n\n"
                 "To see a run in Prefect, start it in another terminal with\n"
                 f"  PREFECT_API_URL=http://{HOST}:{prefect}/api .venv/bin/python -m flows.distill\n\n"
                 "Ctrl-C stops both.",

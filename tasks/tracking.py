@@ -26,7 +26,6 @@ PIPELINE = "pipeline.key"
 JOURNAL = "pipeline.journal"
 STAGE = "pipeline.stage"
 PARENT = "mlflow.parentRunId"
-RUNS_FIRST = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens at the runs, not at the traces
 BATCH = 100  # MLflow takes at most 1,000 metrics and 100 params or tags a request
 PARAM_CHARACTERS = 6000  # MLflow refuses longer values
 
@@ -86,7 +85,7 @@ def open_tracker(folder: Path, experiment: str) -> Tracker:
     if found is not None:
         return Tracker(client, str(found.experiment_id))
     local = None if os.environ.get("MLFLOW_TRACKING_URI") else (folder / "mlruns").as_uri()
-    made = client.create_experiment(experiment, artifact_location=local, tags=RUNS_FIRST)
+    made = client.create_experiment(experiment, artifact_location=local)
     return Tracker(client, str(made))
 
 
