@@ -126,7 +126,7 @@ def milliseconds(waits: list[float]) -> tuple[str, str]:
 
 
 async def compare_throughput(rungs: list[Isolation], rounds: int, limits: dict[str, Any]) -> None:
-    """Measure every rung in turn, `rounds` times over, and print medians: a noisy machine then disturbs all alike."""
+    """Measure everything in turn, `rounds` times over, and print medians: a noisy machine then disturbs all alike."""
     for module in limits["preload"]:
         importlib.import_module(module)  # what a plain fork has to copy as well
     in_flight = 2 * (os.cpu_count() or 1)
@@ -147,13 +147,12 @@ async def compare_throughput(rungs: list[Isolation], rounds: int, limits: dict[s
                 print(f"Rung {rung} is not available: {error}")
             else:
                 print(f"Rung {rung} started in {time.perf_counter() - started:.2f} s.")
-        for episodes, candidates in SHAPES:
-            for _ in range(rounds):
+        for _ in range(rounds):
+            for episodes, candidates in SHAPES:
                 for rung, box in boxes.items():
                     steps = 1 if episodes > 1 else 32 // candidates
                     note((rung, episodes, candidates), *await throughput(box, episodes, candidates, steps))
-        for at_once in (1, in_flight):
-            for _ in range(rounds):
+            for at_once in (1, in_flight):
                 note(("plain fork", at_once, 1), *plain_fork(TRIVIAL, 200, at_once))
     print(f"A plain process forks for one action at a time and for {in_flight}, as many as the sandbox lets compute.\n")
     row("isolation", "episodes", "N", "actions/s", "step p50 ms", "step p95 ms")
