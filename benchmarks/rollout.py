@@ -20,24 +20,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import resource
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import Awaitable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from agentdistill.action import STOP_STRINGS
 from agentdistill.agent import Agent, run_episodes
 from agentdistill.config import Params, load_params
 from agentdistill.models.ledger_model import LedgerModel
@@ -46,21 +40,17 @@ from agentdistill.models.process_model import ProcessModel
 from agentdistill.models.tokenizer import link_files
 from agentdistill.models.vllm_model import WHOLE_PROMPTS, is_cpu_build
 from agentdistill.models.vllm_server import VllmServer
-from agentdistill.prompts import load_prompts
 from agentdistill.protocols import Model, Session
-from agentdistill.records import Completion, Message, Problem, Reply, Sampling, Trajectory, Usage
-from agentdistill.retrieval import LuceneRetriever, build_index
-from agentdistill.sandbox import LedgerSession, Sandbox
+from agentdistill.records import Message, Problem, Reply, Sampling, Trajectory
+from agentdistill.sandbox import LedgerSession
 from agentdistill.store.ledger import Ledger
-from agentdistill.store.spool import spool
-from agentdistill.tools import SearchTool
-from agentdistill.world import build
 from benchmarks.deepened import deepen
+from benchmarks.embedded_episodes import Tools, agent_of, code_tool, questions
+from benchmarks.rollout_memory import EPISODES, peaks
 from benchmarks.smolagents_loop import smolagents_loop
 
 MODEL = Path("models/embedded/teacher")
 PARTS = ("raw", "resumed", "memory")
-MEMORY_EPISODES = (1_000, 20_000)
 CONTEXT_TOKENS = 1024
 Row = tuple[str, str, str, str]  # what, ours, the other's, the ratio
 
@@ -82,60 +72,6 @@ class Asked:
         request: dict[str, Any] = {"messages": messages, "n": n, "sampling": sampling, "seed": seed, "prefill": prefill}
         self.requests.append(request)
         return await self.model.sample(**request)
-
-
-class Instant:
-    """Answers at once: a calculation, then its result."""
-
-    fingerprint = "instant"
-    turns = (
-        "Thought: I calculate.\nCode:\n```py\nx = 6 * 7\nx\n```",
-        "Thought: Done.\nCode:\n```py\nfinal_answer(x)\n```",
-    )
-
-    async def sample(self, messages: Sequence[Message], *, n: int, **_: object) -> Reply:
-        turn = self.turns[min(len(messages) // 2 - 1, 1)]
-        completion = Completion(text=turn, truncated=False, completion_tokens=len(turn) // 3)
-        return Reply(completions=(completion,) * n, usage=Usage())
-
-
-@dataclass
-class Tools:
-    box: Sandbox
-    search: SearchTool
-
-
-@asynccontextmanager
-async def code_tool(params: Params) -> AsyncIterator[Tools]:
-    """The sandbox and the search tool of the pipeline, over the world's articles."""
-    async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "index"
-        index = params.index
-        build_index(build(7).passages, folder, language=index.language, stemmer=index.stemmer, threads=1)
-        retriever = LuceneRetriever(folder, k1=params.search.k1, b=params.search.b)
-        search = SearchTool(retriever, k=params.search.top_k, max_chars=params.search.max_chars)
-        yield Tools(await stack.enter_async_context(Sandbox(**params.sandbox.model_dump())), search)
-
-
-def questions(count: int) -> list[Problem]:
-    problems = [problem for problem in build(7).problems if problem.split == "train"]
-    return [
-        problem.model_copy(update={"id": f"{problem.id}-{i}"})
-        for i, problem in enumerate(islice(cycle(problems), count))
-    ]
-
-
-def agent_of(model: Model, *, candidates: int, temperature: float) -> Agent:
-    return Agent(
-        model=model,
-        system_prompt=load_prompts("embedded").agent_teacher,
-        sampling=Sampling(temperature=temperature, top_p=1.0, max_tokens=96, stop=STOP_STRINGS),
-        candidates=candidates,
-        max_steps=4,
-        deadline_seconds=600,
-        recipe="benchmark",
-        seed=0,
-    )
 
 
 async def roll_out(
@@ -218,33 +154,11 @@ async def beside_smolagents(
     return rows
 
 
-async def drive(episodes: int, params: Params) -> None:
-    """Roll out `episodes` and print the peak memory of this process in MiB."""
-    agent = agent_of(Instant(), candidates=1, temperature=0.7)
-    question = {"question": "What is 6 * 7?", "answer": "42", "answer_kind": "math", "family": "sum"}
-    asked = Problem(id="0", source="benchmark", split="train", **question)
-    jobs = (asked.model_copy(update={"id": str(i)}) for i in range(episodes))
-    async with Sandbox(**params.sandbox.model_dump()) as box:
-
-        async def solve(problem: Problem) -> Trajectory:
-            return await agent.solve(problem, box.session)
-
-        with spool() as records, tempfile.TemporaryDirectory() as folder:
-            await run_episodes(jobs, solve, records.add, concurrency=256)
-            records.write_to(Path(folder) / "trajectories.jsonl")
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-
-
 def memory() -> Row:
-    """(d) peak memory at two numbers of episodes, each in a process of its own."""
-    peaks = []
-    for episodes in MEMORY_EPISODES:
-        command = [sys.executable, "-m", "benchmarks.rollout", "--drive", str(episodes)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        peaks.append(float(done.stdout.split()[-1]))
-    few, many = MEMORY_EPISODES
-    name = f"peak memory at {many:,} / {few:,} episodes, MiB"
-    return name, f"{peaks[1]:.0f}", f"{peaks[0]:.0f}", f"{peaks[1] / peaks[0]:.2f}"
+    """(d) peak memory at two numbers of episodes."""
+    few, many = EPISODES
+    low, high = peaks()
+    return f"peak memory at {many:,} / {few:,} episodes, MiB", f"{high:.0f}", f"{low:.0f}", f"{high / low:.2f}"
 
 
 async def in_process(arguments: argparse.Namespace, params: Params) -> list[Row]:
@@ -326,12 +240,8 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=8, help="N of self-consistent action generation")
     parser.add_argument("--concurrency", type=int, default=128, help="episodes, and threads of smolagents")
     parser.add_argument("--processes", type=int, default=2, help="copies of the model of the transformers backend")
-    parser.add_argument("--drive", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     params = load_params(Path("params.yaml"))
-    if arguments.drive:
-        asyncio.run(drive(arguments.drive, params))
-        return
     logging.disable(logging.INFO)
     with tempfile.TemporaryDirectory() as folder:
         if arguments.layers:
