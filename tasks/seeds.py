@@ -105,7 +105,7 @@ def with_seed(params: str, seed: int) -> str:
     return changed
 
 
-def _reproduce() -> None:
+def reproduce() -> None:
     """Bring the results up to date and complete their run in MLflow, before params.yaml changes again."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     for command in (["dvc", "repro"], ["tasks.finalise"]):
@@ -183,9 +183,9 @@ def main() -> None:
     with _params_restored():
         for seed in arguments.seeds:
             write_text(PARAMS, with_seed(PARAMS.read_text(encoding="utf-8"), seed))
-            _reproduce()
+            reproduce()
             gathered.add_current()
-    _reproduce()
+    reproduce()
     today = datetime.datetime.now(tz=datetime.UTC).date()
     command = f"python -m tasks.seeds {' '.join(map(str, arguments.seeds))}"
     write_text(OUT, page(gathered, command, today, arguments.confidence))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import psutil
 
 
@@ -16,3 +18,15 @@ def alive(pid: int) -> bool:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def in_group(group: int) -> list[int]:
+    """Pids of the running processes of a process group."""
+    return [pid for pid in psutil.pids() if alive(pid) and _group(pid) == group]
+
+
+def _group(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except (ProcessLookupError, PermissionError):  # gone meanwhile, or, on macOS, another user's
+        return None

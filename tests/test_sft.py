@@ -1,5 +1,6 @@
-"""Training of an adapter, on a model of one layer."""
+"""Training of an adapter, on a tiny model."""
 
+import functools
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -9,34 +10,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from transformers import PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM
+from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 from trl.trainer import utils as trl_utils
 
 from agentdistill.errors import DataError, ModelError
-from agentdistill.models.tokenizer import load_tokenizer
 from agentdistill.rendering import Example
 from agentdistill.sft import Lora, LossPoint, Schedule, split_by_length, train
 from agentdistill.student_loss import mean_losses
 
-STUDENT = "models/embedded/student"
-VOCABULARY = 30
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> str:
-    torch.manual_seed(0)
-    config = Qwen2Config(
-        vocab_size=VOCABULARY, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
-        num_key_value_heads=1, initializer_range=0.5,
-    )  # fmt: skip
-    path = tmp_path_factory.mktemp("model")
-    Qwen2ForCausalLM(config).save_pretrained(path)
-    return str(path)
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> PreTrainedTokenizerBase:
-    return load_tokenizer(STUDENT)
+VOCABULARY = 200
+Run = Callable[..., list[LossPoint]]
 
 
 @pytest.fixture
@@ -62,9 +45,9 @@ def example(length: int, trained: int, seed: int = 0) -> Example:
     return Example(ids, tuple(place >= length - trained for place in range(length)))
 
 
-def run(
-    base: str,
-    tokenizer: PreTrainedTokenizerBase,
+def train_on(
+    base: Path,
+    tokenizer: PreTrainedTokenizerFast,
     folder: Path,
     examples: list[Example],
     *,
@@ -75,7 +58,7 @@ def run(
     return train(
         examples,
         examples[:2],
-        base=base,
+        base=str(base),
         tokenizer=tokenizer,
         lora=Lora(rank=4, alpha=8, dropout=0.0),
         schedule=Schedule(
@@ -91,6 +74,11 @@ def run(
         adapter=folder / "adapter",
         on_step=on_step,
     )
+
+
+@pytest.fixture
+def run(tiny_model: Path, byte_tokenizer: PreTrainedTokenizerFast) -> Run:
+    return functools.partial(train_on, tiny_model, byte_tokenizer)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -109,81 +97,75 @@ def test_an_example_is_kept_whole_or_not_at_all(lengths: list[tuple[int, int]], 
 
 
 def test_first_loss_is_the_mean_over_the_trained_tokens_of_the_batch(
-    base: str, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+    run: Run, tiny_model: Path, tmp_path: Path
 ) -> None:
     examples = [example(4 + 2 * i, 1 + i, seed=i) for i in range(8)]
-    curve = run(base, tokenizer, tmp_path, examples)
-    means = mean_losses(base, examples, dtype=torch.float32, device="cpu")
+    curve = run(tmp_path, examples)
+    means = mean_losses(str(tiny_model), examples, dtype=torch.float32, device="cpu")
     trained = [sum(e.mask) for e in examples]
     expected = sum(mean * count for mean, count in zip(means, trained, strict=True)) / sum(trained)
     assert curve[0].loss == pytest.approx(expected, rel=1e-4)
 
 
-def test_batches_that_go_through_in_pieces_give_the_same_loss(
-    base: str, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
-) -> None:
+def test_batches_that_go_through_in_pieces_give_the_same_loss(run: Run, tmp_path: Path) -> None:
     examples = [example(4 + 2 * i, 1 + i, seed=i) for i in range(8)]
-    whole = run(base, tokenizer, tmp_path / "whole", examples)
-    pieces = run(base, tokenizer, tmp_path / "pieces", examples, micro_batch_size=2)
+    whole = run(tmp_path / "whole", examples)
+    pieces = run(tmp_path / "pieces", examples, micro_batch_size=2)
     assert pieces[0].loss == pytest.approx(whole[0].loss, rel=1e-4)
 
 
-def test_logits_are_computed_only_where_a_token_is_trained(
-    base: str, tokenizer: PreTrainedTokenizerBase, tmp_path: Path, trl_losses: list[int]
-) -> None:
+def test_logits_are_computed_only_where_a_token_is_trained(run: Run, tmp_path: Path, trl_losses: list[int]) -> None:
     examples = [example(20, 3, seed=i) for i in range(8)]
-    run(base, tokenizer, tmp_path, examples)
+    run(tmp_path, examples)
     assert trl_losses == [8 * 3, 2 * 3]  # the only step, and the validation after it
 
 
-def test_untrained_tokens_teach_nothing(base: str, tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
+def test_untrained_tokens_teach_nothing(run: Run, tmp_path: Path) -> None:
     """The loss sees only labels: what follows the last trained token cannot matter at all."""
     examples = [example(8, 3, seed=i) for i in range(8)]
     longer = [Example((*e.ids, 5, 6, 7), (*e.mask, False, False, False)) for e in examples]
-    first = run(base, tokenizer, tmp_path / "first", examples, epochs=3)
-    second = run(base, tokenizer, tmp_path / "second", longer, epochs=3)
+    first = run(tmp_path / "first", examples, epochs=3)
+    second = run(tmp_path / "second", longer, epochs=3)
     assert [p.loss for p in second] == pytest.approx([p.loss for p in first], rel=1e-4)
 
 
-def test_training_lowers_the_loss_of_what_it_saw(base: str, tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
-    curve = run(base, tokenizer, tmp_path, [example(10, 4, seed=i % 2) for i in range(16)], epochs=10)
+def test_training_lowers_the_loss_of_what_it_saw(run: Run, tmp_path: Path) -> None:
+    curve = run(tmp_path, [example(10, 4, seed=i % 2) for i in range(16)], epochs=10)
     assert curve[-1].loss < curve[0].loss / 2
 
 
-def test_a_killed_training_goes_on_to_the_same_adapter(
-    base: str, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
-) -> None:
+def test_an_interrupted_training_goes_on_to_the_same_adapter(run: Run, tmp_path: Path) -> None:
     examples = [example(6 + i % 5, 2, seed=i) for i in range(24)]
-    undisturbed = run(base, tokenizer, tmp_path / "undisturbed", examples, epochs=3)
+    undisturbed = run(tmp_path / "undisturbed", examples, epochs=3)
     steps = 0
 
-    def killed() -> None:
+    def interrupt() -> None:
         nonlocal steps
         steps += 1
         if steps == 5:  # in the second epoch of three steps each
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(base, tokenizer, tmp_path / "killed", examples, epochs=3, on_step=killed)
-    resumed = run(base, tokenizer, tmp_path / "killed", examples, epochs=3, on_step=killed)
+        run(tmp_path / "interrupted", examples, epochs=3, on_step=interrupt)
+    resumed = run(tmp_path / "interrupted", examples, epochs=3, on_step=interrupt)
     assert steps == 5 + 6  # the first epoch is not trained again
     assert resumed == undisturbed
     for name, weight in weights(tmp_path / "undisturbed").items():
-        assert torch.equal(weights(tmp_path / "killed")[name], weight)
+        assert torch.equal(weights(tmp_path / "interrupted")[name], weight)
 
 
 def test_a_loss_that_is_not_a_number_stops_the_training(
-    tokenizer: PreTrainedTokenizerBase, base: str, tmp_path: Path
+    tiny_model: Path, byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
-    broken = Qwen2ForCausalLM.from_pretrained(base)
+    broken = Qwen2ForCausalLM.from_pretrained(tiny_model)
     with torch.no_grad():
         broken.model.norm.weight.fill_(float("nan"))
     broken.save_pretrained(tmp_path / "broken")
     with pytest.raises(DataError, match=r"NaN.*Lower sft\.learning_rate"):
-        run(str(tmp_path / "broken"), tokenizer, tmp_path, [example(6, 2)])
+        train_on(tmp_path / "broken", byte_tokenizer, tmp_path, [example(6, 2)])
     assert not (tmp_path / "adapter").exists()
 
 
-def test_missing_base_is_one_sentence(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
+def test_missing_base_is_one_sentence(byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"cannot be loaded.*student\.path"):
-        run("/nonexistent/model", tokenizer, tmp_path, [example(6, 2)])
+        train_on(Path("/nonexistent/model"), byte_tokenizer, tmp_path, [example(6, 2)])

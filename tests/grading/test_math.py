@@ -8,6 +8,7 @@ import pytest
 from agentdistill.grading.batch import grade_all
 from agentdistill.grading.math import MAX_ANSWER_CHARACTERS, MathGrader
 from agentdistill.records import Problem
+from tests.processes import in_group
 
 DEADLINE = 1.0
 
@@ -74,15 +75,6 @@ async def test_verdicts_come_in_the_order_of_the_pairs(grader: MathGrader) -> No
     assert [verdict.correct for verdict in await grade_all(grader, pairs)] == [bool(i % 3) for i in range(1, 40)]
 
 
-def running(group: int) -> list[str]:
-    """Return the processes of a group that are not dead; a zombie only waits for its parent to notice."""
-    stats = [path.read_text() for path in Path("/proc").glob("[0-9]*/stat") if path.exists()]
-    fields = [stat.rpartition(")")[2].split() for stat in stats]
-    return [field[0] for field in fields if int(field[2]) == group and field[0] not in "ZX"]
-
-
-# Grading runs on macOS too, where there is no /proc to look into.
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 async def test_no_process_outlives_the_grader() -> None:
     async with MathGrader.open(workers=1, deadline_seconds=30) as grader:
         await grader.grade(problem("1/2"), "2/4")  # starts the worker
@@ -93,7 +85,7 @@ async def test_no_process_outlives_the_grader() -> None:
         with pytest.raises(asyncio.CancelledError):
             await grading
     for _ in range(100):  # a killed process takes a moment to be gone
-        if not running(group):
+        if not in_group(group):
             break
         await asyncio.sleep(0.05)
-    assert running(group) == []
+    assert in_group(group) == []

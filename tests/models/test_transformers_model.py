@@ -16,7 +16,8 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from agentdistill.errors import ContextOverflow, ModelError
 from agentdistill.models.transformers_model import TransformersModel
 from agentdistill.records import Message, Reply, Sampling
-from tests.models.conftest import OPTIONS, make_model, question
+from tests.conftest import make_model
+from tests.models.conftest import OPTIONS, question
 
 GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=16)
 RANDOM = Sampling(temperature=1.0, top_p=0.95, max_tokens=16)

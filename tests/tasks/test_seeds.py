@@ -11,7 +11,9 @@ import pytest
 from agentdistill.config.base import parse_params, read_yaml
 from agentdistill.errors import ConfigError
 from agentdistill.evaluation.questions import DECODINGS, RECIPES
-from tasks.seeds import TEACHER, Gathered, page, with_seed
+from tasks.seeds import TEACHER, Gathered, page, reproduce, with_seed
+from tasks.tracking import STAGE, open_tracker
+from tests.toy import Toy
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 
@@ -58,3 +60,15 @@ def test_only_the_seed_is_changed(tmp_path: Path) -> None:
 def test_params_without_a_seed_are_refused() -> None:
     with pytest.raises(ConfigError, match="seed"):
         with_seed("download: {}", 1)
+
+
+def test_each_seed_has_a_complete_run_in_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    toy = Toy(tmp_path, tracking=True)
+    for seed in (0, 1):
+        toy.seed(seed)
+        reproduce()
+    runs = open_tracker(tmp_path, "agentdistill").find({STAGE: "pipeline"})
+    assert [run.info.status for run in runs] == ["FINISHED", "FINISHED"]
+    assert {run.data.metrics["second.x.score.all"] for run in runs} == {0.0, 0.5}
