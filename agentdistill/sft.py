@@ -6,6 +6,7 @@ same adapter. Checkpoints are kept beside the adapter while training runs, so a 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, SFTTrainer
 from trl.trainer import utils as trl_utils
 
+from agentdistill.data_parallel import data_parallel
 from agentdistill.errors import DataError, ModelError
 from agentdistill.models.quiet import quiet
 from agentdistill.rendering import Example
@@ -45,7 +47,8 @@ class Lora:
 
 @dataclass(frozen=True)
 class Schedule:
-    """`batch_size` is the effective batch; `micro_batch_size` of it go through the model at once."""
+    """`batch_size` is the effective batch, which `processes` share; in each `micro_batch_size` of it go through the
+    model at once."""
 
     learning_rate: float
     epochs: float
@@ -53,6 +56,7 @@ class Schedule:
     micro_batch_size: int
     warmup_ratio: float
     seed: int
+    processes: int
 
     def optimiser_steps(self, examples: int) -> int:
         """Return how many optimiser steps that many examples take."""
@@ -106,6 +110,40 @@ def train(
         ModelError: the base model cannot be loaded.
         DataError: the loss became NaN, which a lower learning rate mends.
     """
+    found = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None  # type: ignore[no-untyped-call]
+    fit = functools.partial(
+        _fit,
+        train_examples,
+        validation_examples,
+        base=base,
+        tokenizer=tokenizer,
+        lora=lora,
+        arguments=functools.partial(_arguments, schedule, dtype, checkpoints, has_validation=bool(validation_examples)),
+        dtype=dtype,
+        checkpoint=found,
+    )
+    with data_parallel(schedule.processes, fit):
+        trainer = fit(on_step=on_step)
+    curve = _curve(trainer.state.log_history)
+    if any(math.isnan(point.loss) for point in curve):
+        raise DataError("The training loss became NaN. Lower sft.learning_rate or raise sft.batch_size.")
+    trainer.model.save_pretrained(str(adapter))
+    return curve
+
+
+def _fit(
+    train_examples: Sequence[Example],
+    validation_examples: Sequence[Example],
+    *,
+    base: str,
+    tokenizer: PreTrainedTokenizerBase,
+    lora: Lora,
+    arguments: Callable[[], SFTConfig],
+    dtype: torch.dtype,
+    checkpoint: str | None,
+    on_step: Callable[[], None] | None = None,
+) -> Any:
+    """Train, as one of the processes that do, and return the trainer."""
     with quiet():
         trainer = _trainer(
             train_examples,
@@ -113,21 +151,17 @@ def train(
             base=base,
             tokenizer=tokenizer,
             lora=lora,
-            arguments=_arguments(schedule, dtype, checkpoints, has_validation=bool(validation_examples)),
+            arguments=arguments(),  # made here because they take up this process's rank
             dtype=dtype,
         )
-        trainer.add_callback(_Progress(on_step))
-        found = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None  # type: ignore[no-untyped-call]
+        if on_step is not None:
+            trainer.add_callback(_Progress(on_step))
         # Where Triton is absent TRL computes the logits of every position, so that shapes do not change from batch to
         # batch on devices that compile. A CPU does not; the positions without a label, most of them, took a quarter of
         # each step.
         with mock.patch.object(trl_utils, "_use_triton", return_value=True, create=True):
-            trainer.train(resume_from_checkpoint=found)
-    curve = _curve(trainer.state.log_history)
-    if any(math.isnan(point.loss) for point in curve):
-        raise DataError("The training loss became NaN. Lower sft.learning_rate or raise sft.batch_size.")
-    trainer.model.save_pretrained(str(adapter))
-    return curve
+            trainer.train(resume_from_checkpoint=checkpoint)
+    return trainer
 
 
 def _trainer(
@@ -165,14 +199,15 @@ def _trainer(
 
 
 def _arguments(schedule: Schedule, dtype: torch.dtype, checkpoints: Path, *, has_validation: bool) -> SFTConfig:
-    micro = min(schedule.micro_batch_size, schedule.batch_size)
-    return SFTConfig(
+    share = schedule.batch_size // schedule.processes
+    micro = min(schedule.micro_batch_size, share)
+    arguments = SFTConfig(
         output_dir=str(checkpoints),
         learning_rate=schedule.learning_rate,
         num_train_epochs=schedule.epochs,
         per_device_train_batch_size=micro,
         per_device_eval_batch_size=micro,
-        gradient_accumulation_steps=math.ceil(schedule.batch_size / micro),
+        gradient_accumulation_steps=math.ceil(share / micro),
         train_sampling_strategy="group_by_length",  # a third of a mixed batch would be padding
         lr_scheduler_type="cosine",
         warmup_steps=schedule.warmup_ratio,
@@ -191,6 +226,10 @@ def _arguments(schedule: Schedule, dtype: torch.dtype, checkpoints: Path, *, has
         use_cpu=not torch.cuda.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
     )
+    # A process trains on one GPU. Left alone, transformers would split its batches among all that it sees, which makes
+    # them as many times larger.
+    arguments._n_gpu = min(1, arguments.n_gpu)
+    return arguments
 
 
 def _dataset(examples: Sequence[Example]) -> Dataset:

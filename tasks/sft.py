@@ -105,6 +105,7 @@ def _train(
         micro_batch_size=block.device_batch_size,
         warmup_ratio=block.warmup_ratio,
         seed=params.seed,
+        processes=block.processes,
     )
     lora = Lora(rank=block.lora_r, alpha=block.lora_alpha, dropout=block.lora_dropout)
     key = content_id(

@@ -87,6 +87,19 @@ def test_all_problems_are_told_at_once(data: dict[str, Any]) -> None:
     assert len(complaint(data).splitlines()) == 2
 
 
+@pytest.mark.parametrize(
+    ("batch", "processes", "piece", "fits"), [(16, 2, 8, 1), (16, 1, 32, 1), (16, 3, 4, 0), (16, 2, 3, 0)]
+)
+def test_a_batch_must_divide_among_its_processes(
+    data: dict[str, Any], batch: int, processes: int, piece: int, fits: bool
+) -> None:
+    data["sft"] |= {"batch_size": batch, "processes": processes, "device_batch_size": piece}
+    if fits:
+        parse_params(data)
+    else:
+        assert f"sft.processes is {processes}, but should be a number that shares batch_size 16" in complaint(data)
+
+
 def test_numbers_are_read_as_yaml_1_2(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("a: 1e-4\nb: no\n")
     assert read_yaml(tmp_path / "params.yaml") == {"a": 1e-4, "b": "no"}

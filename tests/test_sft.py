@@ -5,14 +5,17 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
+from trl import SFTConfig
 from trl.trainer import utils as trl_utils
 
+from agentdistill import sft
 from agentdistill.errors import DataError, ModelError
 from agentdistill.rendering import Example
 from agentdistill.sft import Lora, LossPoint, Schedule, split_by_length, train
@@ -53,6 +56,7 @@ def train_on(
     *,
     epochs: int = 1,
     micro_batch_size: int = 8,
+    processes: int = 1,
     on_step: Callable[[], None] = lambda: None,
 ) -> list[LossPoint]:
     return train(
@@ -68,6 +72,7 @@ def train_on(
             micro_batch_size=micro_batch_size,
             warmup_ratio=0.0,
             seed=0,
+            processes=processes,
         ),
         dtype=torch.float32,
         checkpoints=folder / "checkpoints",
@@ -152,6 +157,51 @@ def test_an_interrupted_training_goes_on_to_the_same_adapter(run: Run, tmp_path:
     assert resumed == undisturbed
     for name, weight in weights(tmp_path / "undisturbed").items():
         assert torch.equal(weights(tmp_path / "interrupted")[name], weight)
+
+
+def test_processes_that_share_each_batch_train_the_same_adapter(run: Run, tmp_path: Path) -> None:
+    examples = [example(6 + i % 5, 1 + i % 3, seed=i) for i in range(24)]
+    alone = run(tmp_path / "alone", examples, epochs=2)
+    together = run(tmp_path / "together", examples, epochs=2, micro_batch_size=4, processes=2)
+    assert [p.step for p in together] == [p.step for p in alone]
+    for name, weight in weights(tmp_path / "alone").items():
+        assert torch.allclose(weights(tmp_path / "together")[name], weight, atol=1e-4)
+
+
+def test_a_training_process_that_dies_is_one_sentence(run: Run, tmp_path: Path) -> None:
+    def kill_the_other() -> None:
+        (other,) = psutil.Process().children()
+        other.kill()
+
+    with pytest.raises(ModelError, match=r"exit code -9.*lower sft\.device_batch_size"):
+        run(tmp_path, [example(6, 2, seed=i) for i in range(24)], processes=2, on_step=kill_the_other)
+    assert not (tmp_path / "adapter").exists()
+
+
+def test_an_interrupted_training_leaves_no_process(run: Run, tmp_path: Path) -> None:
+    def interrupt() -> None:
+        assert psutil.Process().children()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, [example(6, 2, seed=i) for i in range(24)], processes=2, on_step=interrupt)
+    assert not psutil.Process().children()
+
+
+def test_a_process_trains_on_one_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where transformers sees several, it would multiply the batch by their number."""
+
+    class FourDevices(SFTConfig):  # type: ignore[misc, unused-ignore]
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            self._n_gpu = 4
+
+    monkeypatch.setattr(sft, "SFTConfig", FourDevices)
+    schedule = Schedule(
+        learning_rate=0.1, epochs=1, batch_size=8, micro_batch_size=4, warmup_ratio=0.0, seed=0, processes=1
+    )
+    arguments = sft._arguments(schedule, torch.float32, tmp_path, has_validation=False)
+    assert arguments.train_batch_size * arguments.gradient_accumulation_steps == 8
 
 
 def test_a_loss_that_is_not_a_number_stops_the_training(
