@@ -91,8 +91,9 @@ class Bucket:
             the prompts' part of the output, shaped like `rows`, and the weights of the tails' keys, shaped like their
             scores.
         """
-        keys, values = self._cache.data[:, layer, : len(self._members), :, : self._span]
-        scores = self._apart(self._together(rows) @ keys.transpose(-1, -2))
+        keys = self._cache.keys[layer, : len(self._members), ..., : self._span]
+        values = self._cache.values[layer, : len(self._members), :, : self._span]
+        scores = self._apart(self._together(rows) @ keys)
         weights = _softmax(torch.cat([scores, tail_scores], dim=-1), self._hidden, scaling).to(values.dtype)
         output = self._apart(_weighted(self._together(weights[..., : self._span]), values))
         return output, weights[..., self._span :]
@@ -128,7 +129,7 @@ class Pass:
             new: the prompts of this pass.
             group: query heads of one key-value head.
         """
-        device = tails.data.device
+        device = tails.values.device
         self._tails = tails
         self._new = new
         self._rows = len(tail_lengths)
@@ -159,16 +160,18 @@ class Pass:
         groups = len(key)
         output = query.new_zeros(tokens, heads, size)
         if self._rows:
-            for index, states in ((0, key), (1, value)):
-                states = states[:, : self._rows].transpose(0, 1)  # (tails, key-value heads, size)
-                self._tails.data[index, layer][self._tail_slots, :, self._tail_positions] = states
+            # (key-value heads, tails, size) -> (tails, key-value heads, size)
+            slots, positions = self._tail_slots, self._tail_positions
+            self._tails.keys[layer][slots, :, :, positions] = key[:, : self._rows].transpose(0, 1)
+            self._tails.values[layer][slots, :, positions] = value[:, : self._rows].transpose(0, 1)
             rows = query[:, : self._rows].transpose(0, 1).reshape(self._rows, groups, heads // groups, size)
             output[: self._rows] = self._decode(layer, rows, scaling).reshape(self._rows, heads, size)
         for prompt in self._new:
-            keys, values = prompt.cache.data[:, layer, prompt.slot]
+            keys, values = prompt.cache.keys[layer, prompt.slot], prompt.cache.values[layer, prompt.slot]
             end = prompt.start + prompt.tokens
-            keys[:, prompt.start : end] = key[:, prompt.offset : prompt.offset + prompt.tokens]
-            values[:, prompt.start : end] = value[:, prompt.offset : prompt.offset + prompt.tokens]
+            new = slice(prompt.offset, prompt.offset + prompt.tokens)
+            keys[..., prompt.start : end] = key[:, new].transpose(1, 2)
+            values[:, prompt.start : end] = value[:, new]
             for first in range(0, prompt.tokens, QUERY_BLOCK):
                 last = min(first + QUERY_BLOCK, prompt.tokens)
                 place = slice(prompt.offset + first, prompt.offset + last)
@@ -180,8 +183,9 @@ class Pass:
 
     def _decode(self, layer: int, rows: Tensor, scaling: float) -> Tensor:
         """Attention of one query each of all tails: (tail slots, groups, group, size) in and out."""
-        keys, values = self._tails.data[:, layer, : self._rows, :, : self._tail_span]
-        scores = (rows @ keys.transpose(-1, -2))[self._order]
+        keys = self._tails.keys[layer, : self._rows, ..., : self._tail_span]
+        values = self._tails.values[layer, : self._rows, :, : self._tail_span]
+        scores = (rows @ keys)[self._order]
         rows = rows[self._order]
         parts = [
             bucket.attend(layer, rows[bucket.first : bucket.last], scores[bucket.first : bucket.last], scaling)
@@ -192,14 +196,15 @@ class Pass:
 
 
 def _prompt_attention(rows: Tensor, keys: Tensor, values: Tensor, positions: Tensor, scaling: float) -> Tensor:
-    """Causal attention of one prompt's queries (groups, group, tokens, size) at `positions`."""
+    """Causal attention of one prompt's queries (groups, group, tokens, size) at `positions`; `keys` (groups, size,
+    capacity) and `values` (groups, capacity, size)."""
     groups, group, tokens, size = rows.shape
     length = round_up(int(positions[-1]) + 1, CHUNK)
     hidden = _hidden(positions[:, None] + 1, length)  # (tokens, length)
     padding = max(0, MIN_QUERIES - group * tokens)
     rows = functional.pad(rows.reshape(groups, group * tokens, size), (0, 0, 0, padding))
     hidden = functional.pad(hidden.repeat(group, 1), (0, 0, 0, padding))
-    weights = _softmax(rows @ keys[:, :length].transpose(-1, -2), hidden, scaling).to(values.dtype)
+    weights = _softmax(rows @ keys[..., :length], hidden, scaling).to(values.dtype)
     output = _weighted(weights, values[:, :length])
     return output[:, : group * tokens].reshape(groups, group, tokens, size)
 

@@ -23,27 +23,34 @@ class Shape:
 
 
 class SlotCache:
-    """Keys and values by slot: one tensor (2, layers, slots, heads, capacity, head size), which grows when it must."""
+    """Keys and values by slot, in tensors that grow when they must.
+
+    Attributes:
+        keys: (layers, slots, heads, head size, capacity), the way a product with queries reads them fastest.
+        values: (layers, slots, heads, capacity, head size).
+    """
 
     def __init__(self, shape: Shape, dtype: torch.dtype, device: torch.device, *, tokens: int = CHUNK) -> None:
         # Zeros, never uninitialised memory: a masked key's weight is zero, and zero times NaN would not be.
-        size = (2, shape.layers, FEW_SLOTS, shape.heads, round_up(tokens, CHUNK), shape.head_size)
-        self.data = torch.zeros(size, dtype=dtype, device=device)
+        self.keys, self.values = _zeros(shape, FEW_SLOTS, round_up(tokens, CHUNK), dtype, device)
+        self._shape = shape
 
     def reserve(self, *, slots: int, tokens: int, used: int) -> None:
         """Make room for `slots` sequences of `tokens`, keeping the contents of the first `used` slots."""
-        two, layers, had_slots, heads, had_tokens, size = self.data.shape
+        _, had_slots, _, had_tokens, _ = self.values.shape
         if slots <= had_slots and tokens <= had_tokens:
             return
         slots = had_slots if slots <= had_slots else max(slots, 2 * had_slots)
         tokens = max(had_tokens, round_up(tokens, CHUNK))
-        grown = self.data.new_zeros(two, layers, slots, heads, tokens, size)
-        grown[:, :, :used, :, :had_tokens] = self.data[:, :, :used]
-        self.data = grown
+        keys, values = _zeros(self._shape, slots, tokens, self.values.dtype, self.values.device)
+        keys[:, :used, ..., :had_tokens] = self.keys[:, :used]
+        values[:, :used, :, :had_tokens] = self.values[:, :used]
+        self.keys, self.values = keys, values
 
     def copy(self, source: int, target: int, tokens: int) -> None:
         """Copy the first `tokens` of one slot to another."""
-        self.data[:, :, target, :, :tokens] = self.data[:, :, source, :, :tokens]
+        self.keys[:, target, ..., :tokens] = self.keys[:, source, ..., :tokens]
+        self.values[:, target, :, :tokens] = self.values[:, source, :, :tokens]
 
 
 class PrefixCache:
@@ -54,8 +61,7 @@ class PrefixCache:
 
     def __init__(self, shape: Shape, dtype: torch.dtype, device: torch.device, *, tokens: int) -> None:
         self._free = list(range(tokens // BLOCK))
-        size = (len(self._free), 2, shape.layers, shape.heads, BLOCK, shape.head_size)
-        self._data = torch.zeros(size, dtype=dtype, device=device)
+        self._keys, self._values = _zeros(shape, len(self._free), BLOCK, dtype, device)
         self._blocks: OrderedDict[tuple[int, tuple[int, ...]], tuple[int, int]] = OrderedDict()  # -> serial, index
         self._serial = 0
 
@@ -74,10 +80,12 @@ class PrefixCache:
 
     def load(self, blocks: Sequence[int], cache: SlotCache, slot: int) -> None:
         """Copy `blocks` to the beginning of a slot."""
-        data = self._data[torch.tensor(blocks, dtype=torch.long, device=self._data.device)]
-        # (blocks, 2, layers, heads, BLOCK, size) -> (2, layers, heads, blocks x BLOCK, size)
-        joined = data.permute(1, 2, 3, 0, 4, 5).flatten(3, 4)
-        cache.data[:, :, slot, :, : joined.shape[3]] = joined
+        index = torch.tensor(blocks, dtype=torch.long, device=self._values.device)
+        # (layers, blocks, heads, size, BLOCK) -> (layers, heads, size, blocks x BLOCK), and likewise the values
+        keys = self._keys[:, index].permute(0, 2, 3, 1, 4).flatten(3)
+        values = self._values[:, index].transpose(1, 2).flatten(2, 3)
+        cache.keys[:, slot, ..., : keys.shape[3]] = keys
+        cache.values[:, slot, :, : values.shape[2]] = values
 
     def store(self, ids: Sequence[int], cache: SlotCache, slot: int) -> None:
         """Keep the whole blocks of `ids`, whose keys and values lie in a slot."""
@@ -91,9 +99,19 @@ class PrefixCache:
                     self._free.append(self._blocks.popitem(last=False)[1][1])
                 self._serial += 1
                 index = self._free.pop()
-                self._data[index] = cache.data[:, :, slot, :, start : start + BLOCK]
+                self._keys[:, index] = cache.keys[:, slot, ..., start : start + BLOCK]
+                self._values[:, index] = cache.values[:, slot, :, start : start + BLOCK]
                 self._blocks[key] = (self._serial, index)
             parent = self._blocks[key][0]
+
+
+def _zeros(
+    shape: Shape, slots: int, tokens: int, dtype: torch.dtype, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Keys and values of so many slots, as in `SlotCache`."""
+    keys = (shape.layers, slots, shape.heads, shape.head_size, tokens)
+    values = (shape.layers, slots, shape.heads, tokens, shape.head_size)
+    return torch.zeros(keys, dtype=dtype, device=device), torch.zeros(values, dtype=dtype, device=device)
 
 
 def prompt_span(tokens: int) -> int:
