@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any
-
-from openai.types.chat import ChatCompletion
-from openai.types.chat.chat_completion import Choice
+from typing import TYPE_CHECKING, Any
 
 from agentdistill.records import Completion, Message
+
+if TYPE_CHECKING:  # importing them takes half a second, which models without a server need not spend
+    from openai.types.chat import ChatCompletion
+    from openai.types.chat.chat_completion import Choice
 
 PROMPTED_PREFILL = (
     "{text}\n\nBegin your reply with exactly the following text, then continue it. Do not repeat these instructions.\n"
