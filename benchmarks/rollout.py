@@ -51,6 +51,8 @@ from benchmarks.smolagents_loop import smolagents_loop
 
 MODEL = Path("models/embedded/teacher")
 PARTS = ("raw", "resumed", "memory")
+LAYERS = 4  # of it
+PREFIX_TOKENS = 65536  # kept by each process; fewer of a deeper model, so that they take the same memory
 CONTEXT_TOKENS = 1024
 Row = tuple[str, str, str, str]  # what, ours, the other's, the ratio
 
@@ -171,9 +173,9 @@ async def in_process(arguments: argparse.Namespace, params: Params) -> list[Row]
         device="cpu",
         processes=arguments.processes,
         threads=1,
-        max_rows=max(128, arguments.concurrency),
+        max_rows=arguments.rows,
         prompt_tokens_per_step=2048,
-        prefix_cache_tokens=65536,
+        prefix_cache_tokens=PREFIX_TOKENS if arguments.layers is None else PREFIX_TOKENS * LAYERS // arguments.layers,
     )
     problems = questions(arguments.episodes)
     async with code_tool(params) as tools, model:
@@ -239,6 +241,7 @@ def main() -> None:
     parser.add_argument("--sag-episodes", type=int, default=128, help="beside smolagents")
     parser.add_argument("--candidates", type=int, default=8, help="N of self-consistent action generation")
     parser.add_argument("--concurrency", type=int, default=128, help="episodes, and threads of smolagents")
+    parser.add_argument("--rows", type=int, default=128, help="sequences that each of those decodes at once")
     parser.add_argument("--processes", type=int, default=2, help="copies of the model of the transformers backend")
     arguments = parser.parse_args()
     params = load_params(Path("params.yaml"))
