@@ -127,8 +127,14 @@ def train(
     curve = _curve(trainer.state.log_history)
     if any(math.isnan(point.loss) for point in curve):
         raise DataError("The training loss became NaN. Lower sft.learning_rate or raise sft.batch_size.")
-    trainer.model.save_pretrained(str(adapter))
+    _save(trainer.model, adapter)
     return curve
+
+
+def _save(model: Any, folder: Path) -> None:
+    for config in model.peft_config.values():
+        config.target_modules = sorted(config.target_modules)  # a set's order would make each run's file another
+    model.save_pretrained(str(folder))
 
 
 def _fit(
@@ -225,6 +231,7 @@ def _arguments(schedule: Schedule, dtype: torch.dtype, checkpoints: Path, *, has
         disable_tqdm=True,
         use_cpu=not torch.cuda.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
+        ddp_find_unused_parameters=False,  # each pass uses every weight of the adapter
     )
     # A process trains on one GPU. Left alone, transformers would split its batches among all that it sees, which makes
     # them as many times larger.

@@ -2,7 +2,7 @@
 
     python -m benchmarks.rollout                            # the transformers backend
     python -m benchmarks.rollout --vllm .venv-vllm          # also on a vLLM server, beside smolagents
-    python -m benchmarks.rollout --parts raw --layers 32 --episodes 256    # with a model eight times as dear
+    python -m benchmarks.rollout --parts raw --layers 16 --episodes 958 --concurrency 256    # four times as dear
     python -m benchmarks.rollout --parts memory
 
 Every comparison is made in one run, on one engine and the same questions of the embedded world:

@@ -1,6 +1,7 @@
 """Training of an adapter, on a tiny model."""
 
 import functools
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -137,6 +138,17 @@ def test_untrained_tokens_teach_nothing(run: Run, tmp_path: Path) -> None:
 def test_training_lowers_the_loss_of_what_it_saw(run: Run, tmp_path: Path) -> None:
     curve = run(tmp_path, [example(10, 4, seed=i % 2) for i in range(16)], epochs=10)
     assert curve[-1].loss < curve[0].loss / 2
+
+
+def test_the_same_training_writes_the_same_files(run: Run, tmp_path: Path) -> None:
+    for folder in ("first", "second"):
+        run(tmp_path / folder, [example(6, 2, seed=i) for i in range(8)])
+    first, second = (
+        {p.name: p.read_bytes() for p in (tmp_path / f / "adapter").iterdir()} for f in ("first", "second")
+    )
+    assert first == second
+    targets = json.loads(first["adapter_config.json"])["target_modules"]
+    assert targets == sorted(targets)  # within one process a set has one order; from one to another it changes
 
 
 def test_an_interrupted_training_goes_on_to_the_same_adapter(run: Run, tmp_path: Path) -> None:
