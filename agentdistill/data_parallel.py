@@ -30,8 +30,9 @@ def data_parallel(processes: int, work: Callable[[], object]) -> Iterator[None]:
     """Within, the caller does `work` as rank 0 of `processes`; the others do it in processes of their own, which end
     with it. With one process nothing changes.
 
-    Where there are GPUs, each process has one of its own and imports everything anew, so `work` must be picklable;
-    without, the cores are shared out, and the others are forks of this process.
+    Where there are GPUs, each process has one of its own; without, the cores are shared out. The others are no forks,
+    which threads of this process could leave with locks held: they import everything anew, and `work` must be
+    picklable.
 
     Raises:
         ModelError: there are fewer GPUs than processes, or one of the processes died.
@@ -42,13 +43,13 @@ def data_parallel(processes: int, work: Callable[[], object]) -> Iterator[None]:
     gpus = torch.cuda.device_count()
     if 0 < gpus < processes:
         raise ModelError(f"sft.processes is {processes}, one for each GPU, and there are {gpus}. Lower it.")
-    start = multiprocessing.get_context("spawn").Process if gpus else multiprocessing.get_context("fork").Process
+    spawn = multiprocessing.get_context("spawn")
     threads_before = torch.get_num_threads()
     others: list[BaseProcess] = []
     try:
         with tempfile.TemporaryDirectory() as meeting:
             ranks = [Rank(rank, processes, f"file://{meeting}/processes") for rank in range(processes)]
-            others += [start(target=_follow, args=(work, rank), daemon=True) for rank in ranks[1:]]
+            others += [spawn.Process(target=_follow, args=(work, rank), daemon=True) for rank in ranks[1:]]
             for other in others:
                 other.start()
             with mock.patch.dict(os.environ):

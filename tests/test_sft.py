@@ -2,11 +2,11 @@
 
 import functools
 import json
+import multiprocessing
 import random
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 import torch
 from hypothesis import given
@@ -182,7 +182,7 @@ def test_processes_that_share_each_batch_train_the_same_adapter(run: Run, tmp_pa
 
 def test_a_training_process_that_dies_is_one_sentence(run: Run, tmp_path: Path) -> None:
     def kill_the_other() -> None:
-        (other,) = psutil.Process().children()
+        (other,) = multiprocessing.active_children()
         other.kill()
 
     with pytest.raises(ModelError, match=r"exit code -9.*lower sft\.device_batch_size"):
@@ -192,12 +192,12 @@ def test_a_training_process_that_dies_is_one_sentence(run: Run, tmp_path: Path) 
 
 def test_an_interrupted_training_leaves_no_process(run: Run, tmp_path: Path) -> None:
     def interrupt() -> None:
-        assert psutil.Process().children()
+        assert multiprocessing.active_children()
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, [example(6, 2, seed=i) for i in range(24)], processes=2, on_step=interrupt)
-    assert not psutil.Process().children()
+    assert not multiprocessing.active_children()
 
 
 def test_a_process_trains_on_one_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
