@@ -47,8 +47,8 @@ class Lora:
 
 @dataclass(frozen=True)
 class Schedule:
-    """`batch_size` is the effective batch, which `processes` share; in each `micro_batch_size` of it go through the
-    model at once."""
+    """`batch_size` is the effective batch. `processes` share it, and in each at most `micro_batch_size` sequences go
+    through the model at once; ValueError where that leaves a rest."""
 
     learning_rate: float
     epochs: float
@@ -57,6 +57,23 @@ class Schedule:
     warmup_ratio: float
     seed: int
     processes: int
+
+    def __post_init__(self) -> None:
+        if self.batch_size % self.processes or self.batch_size // self.processes % self.rows:
+            raise ValueError(
+                f"A batch of {self.batch_size} cannot be shared by {self.processes} processes in pieces of "
+                f"{self.micro_batch_size}."
+            )
+
+    @property
+    def rows(self) -> int:
+        """Sequences that go through the model of a process at once."""
+        return min(self.micro_batch_size, self.batch_size // self.processes)
+
+    @property
+    def micro_batches(self) -> int:
+        """Pieces in which a process passes its share of a batch."""
+        return self.batch_size // self.processes // self.rows
 
     def optimiser_steps(self, examples: int) -> int:
         """Return how many optimiser steps that many examples take."""
@@ -132,6 +149,7 @@ def train(
 
 
 def _save(model: Any, folder: Path) -> None:
+    """Write the adapter, the same files for the same weights."""
     for config in model.peft_config.values():
         config.target_modules = sorted(config.target_modules)  # a set's order would make each run's file another
     model.save_pretrained(str(folder))
@@ -205,15 +223,13 @@ def _trainer(
 
 
 def _arguments(schedule: Schedule, dtype: torch.dtype, checkpoints: Path, *, has_validation: bool) -> SFTConfig:
-    share = schedule.batch_size // schedule.processes
-    micro = min(schedule.micro_batch_size, share)
     arguments = SFTConfig(
         output_dir=str(checkpoints),
         learning_rate=schedule.learning_rate,
         num_train_epochs=schedule.epochs,
-        per_device_train_batch_size=micro,
-        per_device_eval_batch_size=micro,
-        gradient_accumulation_steps=math.ceil(share / micro),
+        per_device_train_batch_size=schedule.rows,
+        per_device_eval_batch_size=schedule.rows,
+        gradient_accumulation_steps=schedule.micro_batches,
         train_sampling_strategy="group_by_length",  # a third of a mixed batch would be padding
         lr_scheduler_type="cosine",
         warmup_steps=schedule.warmup_ratio,

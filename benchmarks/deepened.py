@@ -16,8 +16,11 @@ from transformers import AutoModelForCausalLM
 from agentdistill.models.tokenizer import link_files
 
 
-def deepen(source: Path, layers: int, target: Path) -> None:
+def deepen(source: Path, layers: int, target: Path) -> int:
     """Write the model of folder `source` to folder `target` with that many layers; the new ones add zero.
+
+    Returns:
+        how many layers it had.
 
     Raises:
         ValueError: it has more layers already.
@@ -36,3 +39,4 @@ def deepen(source: Path, layers: int, target: Path) -> None:
         torch.nn.init.zeros_(layer.mlp.down_proj.weight)
     deep.save_pretrained(target)
     link_files(source, target)
+    return int(present)

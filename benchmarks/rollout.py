@@ -51,8 +51,7 @@ from benchmarks.smolagents_loop import smolagents_loop
 
 MODEL = Path("models/embedded/teacher")
 PARTS = ("raw", "resumed", "memory")
-LAYERS = 4  # of it
-PREFIX_TOKENS = 65536  # kept by each process; fewer of a deeper model, so that they take the same memory
+PREFIX_TOKENS = 65536  # kept by each process
 CONTEXT_TOKENS = 1024
 Row = tuple[str, str, str, str]  # what, ours, the other's, the ratio
 
@@ -175,7 +174,7 @@ async def in_process(arguments: argparse.Namespace, params: Params) -> list[Row]
         threads=1,
         max_rows=arguments.rows,
         prompt_tokens_per_step=2048,
-        prefix_cache_tokens=PREFIX_TOKENS if arguments.layers is None else PREFIX_TOKENS * LAYERS // arguments.layers,
+        prefix_cache_tokens=arguments.prefix_tokens,
     )
     problems = questions(arguments.episodes)
     async with code_tool(params) as tools, model:
@@ -241,14 +240,16 @@ def main() -> None:
     parser.add_argument("--sag-episodes", type=int, default=128, help="beside smolagents")
     parser.add_argument("--candidates", type=int, default=8, help="N of self-consistent action generation")
     parser.add_argument("--concurrency", type=int, default=128, help="episodes, and threads of smolagents")
-    parser.add_argument("--rows", type=int, default=128, help="sequences that each of those decodes at once")
     parser.add_argument("--processes", type=int, default=2, help="copies of the model of the transformers backend")
+    parser.add_argument("--rows", type=int, default=128, help="sequences that each of those decodes at once")
     arguments = parser.parse_args()
+    arguments.prefix_tokens = PREFIX_TOKENS
     params = load_params(Path("params.yaml"))
     logging.disable(logging.INFO)
     with tempfile.TemporaryDirectory() as folder:
         if arguments.layers:
-            deepen(arguments.model, arguments.layers, Path(folder))
+            present = deepen(arguments.model, arguments.layers, Path(folder))
+            arguments.prefix_tokens = PREFIX_TOKENS * present // arguments.layers  # which take the same memory
             arguments.model = Path(folder)
         rows = asyncio.run(in_process(arguments, params))
         if arguments.vllm:

@@ -171,6 +171,17 @@ def test_an_interrupted_training_goes_on_to_the_same_adapter(run: Run, tmp_path:
         assert torch.equal(weights(tmp_path / "interrupted")[name], weight)
 
 
+@given(st.integers(1, 64), st.integers(1, 16), st.integers(1, 8))
+def test_processes_and_pieces_make_up_the_batch_exactly_or_not_at_all(batch: int, piece: int, processes: int) -> None:
+    try:
+        schedule = Schedule(0.1, 1, batch, piece, 0.0, 0, processes)
+    except ValueError:
+        assert batch % processes or (batch // processes) % piece
+    else:
+        assert processes * schedule.micro_batches * schedule.rows == batch
+        assert schedule.rows <= piece
+
+
 def test_processes_that_share_each_batch_train_the_same_adapter(run: Run, tmp_path: Path) -> None:
     examples = [example(6 + i % 5, 1 + i % 3, seed=i) for i in range(24)]
     alone = run(tmp_path / "alone", examples, epochs=2)

@@ -146,3 +146,9 @@ def test_a_killed_host_takes_the_processes_with_it(tiny_model: Path, loaded: boo
     while any(map(alive, family)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(alive, family))
+
+
+def test_a_local_model_imports_neither_torch_nor_a_client() -> None:
+    """The parent of the copies only hands messages on: what it does not import, a stage need not wait for."""
+    code = "import sys, agentdistill.models.process_model\nprint({'torch', 'openai'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
