@@ -1,7 +1,8 @@
 """Rebuild or examine the embedded models.
 
-python -m tasks.embedded_models                          # both at once, a process each; about 70 minutes on two cores
+python -m tasks.embedded_models                          # both at once, a process each; about 80 minutes on two cores
 python -m tasks.embedded_models --role teacher --smoke   # a few minutes, to see that it runs
+python -m tasks.embedded_models --role student --second  # its second run only, from the weights that are there
 python -m tasks.embedded_models --gates models/embedded/teacher
 """
 
@@ -21,14 +22,15 @@ Role = Literal["teacher", "student"]
 WORLD_SEED = 7
 SEED = 1
 TOKENS: dict[Role, int] = {"teacher": 21_000_000, "student": 32_000_000}
+SECOND_TOKENS: dict[Role, int] = {"student": 3_000_000}  # of a second run, with the words of agents' turns
 SMOKE_TOKENS = 150_000
 TOKENIZER_SAMPLE = 6000  # documents of each role that the tokenizer is trained on
 OUT = Path("models/embedded")
 WORK = Path(".cache/embedded-models")
 
 
-def pretrain(role: Role, tokens: int, out: Path, work: Path) -> None:
-    """Train one model and save it under `out/<role>`."""
+def pretrain(role: Role, tokens: int, out: Path, work: Path, *, second: bool) -> None:
+    """Train one model and save it under `out/<role>`; a second run goes on from the weights saved there."""
     import torch
 
     from agentdistill.world import build
@@ -42,16 +44,18 @@ def pretrain(role: Role, tokens: int, out: Path, work: Path) -> None:
     if tokenizer is None:
         sample = [p.text for p in world.passages]
         for reader in TOKENS:
-            sample += [d.text for d in islice(Mixture(reader, world, SEED).documents(False), TOKENIZER_SAMPLE)]
+            sample += [d.text for d in islice(Mixture(reader, world, SEED).documents("main"), TOKENIZER_SAMPLE)]
         tokenizer = train_tokenizer(sample)
+    seed = SEED + second
     model, progress = train(
         role,
-        Mixture(role, world, SEED),
+        Mixture(role, world, seed),
         tokenizer,
-        seed=SEED,
+        seed=seed,
         budget=tokens,
-        folder=work / role,
+        folder=work / (f"{role}-second" if second else role),
         checkpoint_seconds=180,
+        start=out / role if second else None,
     )
     save(model, tokenizer, out / role)
     (out / role / "training.json").write_text(json.dumps(vars(progress), indent=2) + "\n")
@@ -60,12 +64,17 @@ def pretrain(role: Role, tokens: int, out: Path, work: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--role", choices=("teacher", "student"), help="train only this one, in this process")
-    parser.add_argument("--tokens", type=int, help="token budget instead of the shipped one")
+    parser.add_argument(
+        "--second", action="store_true", help="only the second run of --role, from the weights in --out"
+    )
+    parser.add_argument("--tokens", type=int, help="token budget of each run instead of the shipped one")
     parser.add_argument("--smoke", action="store_true", help=f"train on {SMOKE_TOKENS} tokens only")
     parser.add_argument("--out", type=Path, default=OUT, help="where the models go")
     parser.add_argument("--work", type=Path, default=WORK, help="where checkpoints go")
     parser.add_argument("--gates", type=Path, metavar="MODEL", help="examine this model on validation questions")
     arguments = parser.parse_args()
+    if arguments.second and arguments.role not in SECOND_TOKENS:
+        parser.error(f"--second needs a --role that has a second run: {', '.join(SECOND_TOKENS)}")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
     if arguments.gates:
         from agentdistill.world import build
@@ -75,8 +84,12 @@ def main() -> None:
         print(table(asyncio.run(examine(arguments.gates, build(WORLD_SEED), load_params()))))
         return
     if arguments.role:
-        tokens = SMOKE_TOKENS if arguments.smoke else arguments.tokens or TOKENS[arguments.role]
-        pretrain(arguments.role, tokens, arguments.out, arguments.work)
+        chosen = SMOKE_TOKENS if arguments.smoke else arguments.tokens
+        role, out, work = arguments.role, arguments.out, arguments.work
+        if not arguments.second:
+            pretrain(role, chosen or TOKENS[role], out, work, second=False)
+        if role in SECOND_TOKENS:
+            pretrain(role, chosen or SECOND_TOKENS[role], out, work, second=True)
         return
     running = [
         subprocess.Popen([sys.executable, "-m", "tasks.embedded_models", "--role", role, *sys.argv[1:]])

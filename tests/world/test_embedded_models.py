@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from agentdistill.models.tokenizer import load_tokenizer
 from agentdistill.world import build
+from agentdistill.world.pretraining.episodes import words
+from agentdistill.world.pretraining.training import unread
 
 FOLDER = Path("models/embedded")
 ROLES = ("teacher", "student")
@@ -65,3 +68,11 @@ def test_any_text_survives_the_tokenizer(text: str) -> None:
 def test_padding_is_not_the_end_of_a_turn() -> None:
     tokenizer = load_tokenizer(str(FOLDER / "teacher"))
     assert tokenizer.pad_token_id != tokenizer.eos_token_id
+
+
+def test_the_student_tells_the_words_of_agents_turns_apart() -> None:
+    """Tokens that a model never read have all but one embedding, and an adapter cannot part them."""
+    tokenizer = load_tokenizer(str(FOLDER / "student"))
+    ids = sorted({token for word in words() for token in tokenizer(f"a {word}")["input_ids"]})
+    embeddings = load_file(FOLDER / "student" / "model.safetensors")["model.embed_tokens.weight"][ids].float()
+    assert not unread(embeddings).any()

@@ -7,6 +7,7 @@ a model that never saw an agent's turn.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 from agentdistill.world.entities import CRAFTS, FAMES, PRODUCTS
 from agentdistill.world.names import NamePool
@@ -35,12 +36,20 @@ def thing(rng: random.Random, pool: NamePool) -> str:
     return rng.choice(rng.choice((CRAFTS, FAMES, PRODUCTS)))
 
 
+def _repeated(kind: str, line: str) -> Document:
+    return chat(kind, (("user", f"Repeat: {line}"), ("assistant", line)))
+
+
 def copy(rng: random.Random, pool: NamePool) -> Document:
     """Repeat a short sequence of mixed things, or of numbers."""
     numbers = rng.random() < 0.5
     items = [number(rng) if numbers else thing(rng, pool) for _ in range(rng.randint(1, 6))]
-    line = rng.choice((", ", " ", "\n")).join(items)
-    return chat("copy", (("user", f"Repeat: {line}"), ("assistant", line)))
+    return _repeated("copy", rng.choice((", ", " ", "\n")).join(items))
+
+
+def repeat(rng: random.Random, words: Sequence[str]) -> Document:
+    """Repeat up to eight different words of `words`, in no order."""
+    return _repeated("words", " ".join(rng.sample(words, rng.randint(3, 8))))
 
 
 def listing(rng: random.Random, pool: NamePool) -> Document:

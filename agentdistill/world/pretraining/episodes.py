@@ -9,6 +9,7 @@ that fail now and then.
 from __future__ import annotations
 
 import random
+import re
 
 from agentdistill.records import Role
 from agentdistill.world.facts import CHAINS, FactQuestion, draw_one_hop, draw_two_hop
@@ -34,8 +35,22 @@ LAZY_LOOKUPS = ("I look it up.", "Let me search.", "I will check this.")
 LAZY_SUMS = ("I let Python work it out.", "Let me calculate.", "This is one for Python.")
 REPAIRS = ("That failed, so I correct it.", "There was a mistake. I try again.")
 MISSED = ("That does not help. I search again.", "This is not what I need. I search again.")
+NEXT = "Now I search"
+ERRORS = (  # as the sandbox says them
+    "Line 1: name",
+    "NameError: name '' is not defined",
+    "SyntaxError: '(' was never closed",
+    "SyntaxError: invalid syntax. Perhaps you forgot a comma?",
+)
 
 Turn = tuple[Role, str | list[Span]]
+
+
+def words() -> list[str]:
+    """The words and signs that agents' turns, their system prompts and the errors they meet are written in, sorted."""
+    phrases = (*LAZY_LOOKUPS, *LAZY_SUMS, *REPAIRS, *MISSED, NEXT, *ERRORS)
+    texts = (*phrases, prompts().agent_teacher, prompts().agent_student)
+    return sorted({word for text in texts for word in re.findall(r"\w+|[^\w\s]+", text)})
 
 
 def _turn(thought: str, code: str) -> Turn:
@@ -97,7 +112,7 @@ def facts(rng: random.Random, library: Library) -> Document:
         turns.append(_observed(library.show(library.retrieve(rng, hop.subject))))
         thought = hop.statement
         if index + 1 < len(asked.hops):
-            thought += f" Now I search {hop.value}."
+            thought += f" {NEXT} {hop.value}."
     turns.append(_turn(thought, f'final_answer("{asked.answer}")'))
     return chat("agent-facts", turns)
 

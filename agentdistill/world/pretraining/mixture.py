@@ -1,7 +1,9 @@
 """What each model reads: shares of the kinds of document, and the endless stream drawn by them.
 
 The teacher reads articles and chains of thought about the train realm until it knows it by heart, and agent
-demonstrations about practice realms. The student base reads practice realms only, and no agent's turn.
+demonstrations about practice realms. The student base reads practice realms only, and no agent's turn; towards the end
+it repeats the words of agents' turns, out of order: a token that no document held would be the same to it as all others
+of its kind, and an adapter that leaves embeddings alone could not tell them apart.
 """
 
 from __future__ import annotations
@@ -19,9 +21,11 @@ from agentdistill.world.pretraining.documents import Document
 from agentdistill.world.pretraining.nursery import Library, Nursery
 
 Role = Literal["teacher", "student"]
+Phase = Literal["warm-up", "main", "words"]
 WARM_UP_SHARE = 0.07  # the part of the run that teaches only to copy and read
 STUDIED_SHARE = 0.6  # of the teacher's chains of thought about the train realm: those that its questions ask for
 WARM_UP = frozenset({"article", "reading", "notes", "copy", "list", "table", "call"})
+WORDS_SHARE = 0.12  # of the phase that brings in the words of agents' turns
 SHARES: dict[Role, dict[str, float]] = {
     "teacher": {
         "article": 0.04,
@@ -88,6 +92,7 @@ class Mixture:
             "cot-sums": lambda: reasoning.sums(rng, person=pool.pick("person"), town=pool.pick("town")),
             "agent-facts": lambda: episodes.facts(rng, self._nursery.read()),
             "agent-sums": lambda: episodes.sums(rng, person=pool.pick("person"), town=pool.pick("town")),
+            "words": lambda: drills.repeat(rng, episodes.words()),
         }
 
     def _library(self, home_share: float) -> Library:
@@ -101,9 +106,17 @@ class Mixture:
             return reasoning.solution(self._rng.choice(self._studied), known=True)
         return reasoning.facts(self._rng, library, known=library is self._home)
 
-    def documents(self, warm_up: bool) -> Iterator[Document]:
-        """Yield documents without end; with `warm_up` only those that teach to copy and read."""
-        shares = {k: s for k, s in SHARES[self._role].items() if not warm_up or k in WARM_UP}
+    def _shares(self, phase: Phase) -> dict[str, float]:
+        shares = SHARES[self._role]
+        if phase == "warm-up":
+            return {kind: share for kind, share in shares.items() if kind in WARM_UP}
+        if phase == "words":
+            return {kind: share * (1 - WORDS_SHARE) for kind, share in shares.items()} | {"words": WORDS_SHARE}
+        return shares
+
+    def documents(self, phase: Phase) -> Iterator[Document]:
+        """Yield documents without end: of every kind, in the warm-up only those that teach to copy and read."""
+        shares = self._shares(phase)
         kinds, weights = list(shares), list(shares.values())
         while True:
             document = self._makers[self._rng.choices(kinds, weights)[0]]()

@@ -2,7 +2,7 @@
 
 The run is a function of role, world seed, seed and token budget, and of the machine's arithmetic: bfloat16 products
 differ in the last bits between processors. A killed run continues from its last checkpoint with the same stream of
-documents.
+documents. A second run may go on from the weights of a first one, with documents and learning rates of its own.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -21,15 +22,17 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from agentdistill.world.pretraining.batches import Batch, batches
 from agentdistill.world.pretraining.forward import ROPE_THETA, hidden_states
-from agentdistill.world.pretraining.mixture import Mixture, Role
+from agentdistill.world.pretraining.mixture import Mixture, Phase, Role
 
 logger = logging.getLogger(__name__)
 
 LEARNING_RATE = 3e-3
+SECOND_RATE = 2.5e-3  # of a run that goes on from trained weights
 FINAL_SHARE = 0.01  # the learning rate at the end, as a share
 BATCH_TOKENS = 4608
 MICRO_TOKENS = 2400
 RAMP_STEPS = 100
+ALIKE = 0.999  # cosine of two embeddings from which they count as one
 WARM_UP_TOKENS = 1_000_000  # copying and reading only
 
 
@@ -73,9 +76,16 @@ def new_model(role: Role, tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen
 
 def learning_rate(step: int, tokens: int, budget: int) -> float:
     """Ramp, then constant until half of the budget, then linear to `FINAL_SHARE`."""
-    ramp = min(1.0, (step + 1) / RAMP_STEPS)
-    decay = min(1.0, 2 * (1 - tokens / budget))
-    return LEARNING_RATE * ramp * max(FINAL_SHARE, decay)
+    return LEARNING_RATE * _ramp(step) * max(FINAL_SHARE, min(1.0, 2 * (1 - tokens / budget)))
+
+
+def second_learning_rate(step: int, tokens: int, budget: int) -> float:
+    """Ramp, and linear to `FINAL_SHARE` all the while."""
+    return SECOND_RATE * _ramp(step) * max(FINAL_SHARE, 1 - tokens / budget)
+
+
+def _ramp(step: int) -> float:
+    return min(1.0, (step + 1) / RAMP_STEPS)
 
 
 class Optimiser:
@@ -116,11 +126,14 @@ def weighted_loss(
 
 
 class Shadow:
-    """A bfloat16 copy of a model that computes losses and hands its gradients to the float32 original."""
+    """A copy of a model that computes losses and hands its gradients to the float32 original: in bfloat16 where the
+    processor multiplies tiles of that, elsewhere in float32, which is faster there."""
 
     def __init__(self, model: Qwen2ForCausalLM) -> None:
-        self._model = model
-        self._copy = Qwen2ForCausalLM(model.config).bfloat16()
+        tiles = torch.cpu.get_capabilities().get("amx_bf16", False)
+        self._copy = Qwen2ForCausalLM(model.config)
+        if tiles:
+            self._copy.bfloat16()
         # Fused by the compiler the passes take 1.7 times less; one compilation serves all shapes.
         self._loss = torch.compile(weighted_loss, dynamic=True)
         self._pairs = list(zip(model.parameters(), self._copy.parameters(), strict=True))
@@ -153,6 +166,35 @@ class Progress:
     seconds: float = 0.0
 
 
+def unread(embeddings: torch.Tensor) -> torch.Tensor:
+    """Which rows of `embeddings` (tokens, width) no document has touched, as booleans (tokens,): training has moved all
+    of those alike, away from every hidden state, so that each points where another one does."""
+    directions = functional.normalize(embeddings, dim=1)
+    return (directions @ directions.T).fill_diagonal_(0.0).amax(dim=1) > ALIKE
+
+
+def _load(folder: Path, seed: int) -> Qwen2ForCausalLM:
+    """The model saved in `folder`, in float32, the embeddings of tokens that it never read drawn anew."""
+    model: Qwen2ForCausalLM = Qwen2ForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    embeddings = model.model.embed_tokens.weight.data
+    rows = unread(embeddings)
+    torch.manual_seed(seed)
+    embeddings[rows] = torch.randn(int(rows.sum()), embeddings.shape[1]) * model.config.initializer_range
+    model.train()
+    return model
+
+
+def _stream(mixture: Mixture, tokenizer: PreTrainedTokenizerFast, phases: Sequence[Phase]) -> Iterator[Batch]:
+    """Batches without end: in the warm-up until it has had its tokens, then those of the last phase."""
+    for phase in phases:
+        read = 0
+        for batch in batches(tokenizer, mixture.documents(phase), tokens=BATCH_TOKENS, micro_tokens=MICRO_TOKENS):
+            yield batch
+            read += batch.tokens
+            if phase == "warm-up" and read >= WARM_UP_TOKENS:
+                break
+
+
 def train(
     role: Role,
     mixture: Mixture,
@@ -162,9 +204,15 @@ def train(
     budget: int,
     folder: Path,
     checkpoint_seconds: float,
+    start: Path | None = None,
 ) -> tuple[Qwen2ForCausalLM, Progress]:
-    """Train until `budget` tokens were seen; continue from `folder/checkpoint.pt` if there is one."""
-    model = new_model(role, tokenizer, seed)
+    """Train until `budget` tokens were seen; continue from `folder/checkpoint.pt` if there is one.
+
+    With `start`, a folder, the run is a second one that goes on from the weights there and brings in the words of
+    agents' turns."""
+    model = new_model(role, tokenizer, seed) if start is None else _load(start, seed)
+    rate_at = learning_rate if start is None else second_learning_rate
+    stream = _stream(mixture, tokenizer, ("warm-up", "main") if start is None else ("words",))
     shadow = Shadow(model)
     optimiser = Optimiser(model)
     progress = Progress()
@@ -177,19 +225,15 @@ def train(
         progress = Progress(**state["progress"])
         logger.info("%s continues at %d tokens", role, progress.tokens)
 
-    warm_up = batches(tokenizer, mixture.documents(True), tokens=BATCH_TOKENS, micro_tokens=MICRO_TOKENS)
-    main = batches(tokenizer, mixture.documents(False), tokens=BATCH_TOKENS, micro_tokens=MICRO_TOKENS)
-    replayed = 0
     started = saved = logged = time.monotonic()
     already, mean = progress.seconds, 0.0
     for step in range(10**9):
-        batch = next(warm_up if replayed < WARM_UP_TOKENS else main)
-        replayed += batch.tokens
+        batch = next(stream)
         if step < progress.step:  # the stream of a continued run is replayed up to where it stopped
             continue
         loss = shadow.backward(batch)
         torch.nn.utils.clip_grad_norm_(chain(model.parameters()), 1.0)
-        optimiser.step(learning_rate(step, progress.tokens, budget))
+        optimiser.step(rate_at(step, progress.tokens, budget))
         progress = Progress(step + 1, progress.tokens + batch.tokens, already + time.monotonic() - started)
         mean = loss if mean == 0 else 0.98 * mean + 0.02 * loss
         now = time.monotonic()

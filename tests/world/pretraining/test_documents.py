@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 
 import pytest
 from transformers import PreTrainedTokenizerFast
@@ -25,12 +26,17 @@ def world() -> World:
 
 @pytest.fixture(scope="module")
 def teacher_documents(world: World) -> list[Document]:
-    return list(itertools.islice(Mixture("teacher", world, 0).documents(False), COUNT))
+    return list(itertools.islice(Mixture("teacher", world, 0).documents("main"), COUNT))
 
 
 @pytest.fixture(scope="module")
 def student_documents(world: World) -> list[Document]:
-    return list(itertools.islice(Mixture("student", world, 0).documents(False), COUNT))
+    return list(itertools.islice(Mixture("student", world, 0).documents("main"), COUNT))
+
+
+@pytest.fixture(scope="module")
+def word_documents(world: World) -> list[Document]:
+    return list(itertools.islice(Mixture("student", world, 0).documents("words"), COUNT))
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +47,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 
 def test_the_stream_is_a_function_of_its_seed(world: World, student_documents: list[Document]) -> None:
-    assert list(itertools.islice(Mixture("student", world, 0).documents(False), COUNT)) == student_documents
+    assert list(itertools.islice(Mixture("student", world, 0).documents("main"), COUNT)) == student_documents
 
 
 def test_no_document_names_an_entity_of_validation_or_test(
@@ -54,12 +60,29 @@ def test_no_document_names_an_entity_of_validation_or_test(
     assert not [name for name in held_out if " " in name and name in text]
 
 
-def test_the_student_never_sees_an_agents_turn(student_documents: list[Document]) -> None:
-    assert not [d for d in student_documents if "Thought: " in d.text and "\nCode:\n" in d.text]
+def test_the_student_never_sees_an_agents_turn(
+    student_documents: list[Document], word_documents: list[Document]
+) -> None:
+    for document in (*student_documents, *word_documents):
+        assert "Thought: " not in document.text or "\nCode:\n" not in document.text
 
 
-def test_the_student_never_sees_the_agents_system_prompt(student_documents: list[Document]) -> None:
-    assert not [d for d in student_documents if "Tools: search(query)" in d.text]
+def test_the_student_never_sees_the_agents_system_prompt(
+    student_documents: list[Document], word_documents: list[Document]
+) -> None:
+    for document in (*student_documents, *word_documents):
+        assert "Tools: search(query)" not in document.text
+
+
+def test_the_student_reads_every_token_that_agents_write(
+    tokenizer: PreTrainedTokenizerFast, teacher_documents: list[Document], word_documents: list[Document]
+) -> None:
+    """A token that it never read would be the same to it as every other such token."""
+    agents = [document for document in teacher_documents if document.kind.startswith("agent")]
+    turns = [turn.split("<|im_end|>")[0] for d in agents for turn in d.text.split("<|im_start|>assistant\n")[1:]]
+    read = {token for document in word_documents for token in tokenizer(document.text)["input_ids"]}
+    written = Counter(token for turn in turns for token in tokenizer(turn)["input_ids"])
+    assert not [tokenizer.decode([token]) for token, times in written.items() if token not in read and times >= 10]
 
 
 @pytest.mark.parametrize("token", ["Thought", "Code", "Observation", "search", "final_answer", "```py"])
@@ -84,7 +107,7 @@ def test_shares_are_of_known_kinds(teacher_documents: list[Document], student_do
 
 
 def test_the_warm_up_only_copies_and_reads(world: World) -> None:
-    documents = itertools.islice(Mixture("teacher", world, 0).documents(True), 300)
+    documents = itertools.islice(Mixture("teacher", world, 0).documents("warm-up"), 300)
     assert {document.kind for document in documents} <= WARM_UP
 
 

@@ -6,13 +6,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from agentdistill.models.tokenizer import load_tokenizer
 from agentdistill.world import build
 from agentdistill.world.pretraining.forward import hidden_states
 from agentdistill.world.pretraining.mixture import Mixture, Role
-from agentdistill.world.pretraining.training import LEARNING_RATE, learning_rate, new_model, train
+from agentdistill.world.pretraining.training import (
+    LEARNING_RATE,
+    SECOND_RATE,
+    learning_rate,
+    new_model,
+    second_learning_rate,
+    train,
+    unread,
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +52,36 @@ def test_the_learning_rate_ramps_stays_and_falls() -> None:
     assert learning_rate(200, 400, 1000) == LEARNING_RATE
     assert learning_rate(900, 750, 1000) == pytest.approx(LEARNING_RATE / 2)
     assert learning_rate(999, 1000, 1000) == pytest.approx(LEARNING_RATE / 100)
+
+
+def test_the_learning_rate_of_a_second_run_ramps_and_falls() -> None:
+    assert second_learning_rate(0, 0, 1000) < second_learning_rate(99, 100, 1000) < SECOND_RATE
+    assert second_learning_rate(200, 500, 1000) == pytest.approx(SECOND_RATE / 2)
+    assert second_learning_rate(999, 1000, 1000) == pytest.approx(SECOND_RATE / 100)
+
+
+@pytest.mark.slow
+def test_a_second_run_goes_on_from_the_weights_it_is_given(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    start = Path("models/embedded/student")
+    mixture = Mixture("student", build(7), 2)
+    model, progress = train(
+        "student", mixture, tokenizer, seed=2, budget=1, folder=tmp_path, checkpoint_seconds=1e9, start=start
+    )
+    given = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32).state_dict()
+    assert progress.step == 1
+    for name, weight in model.state_dict().items():
+        read = ~unread(given[name]) if "embed_tokens" in name or "lm_head" in name else slice(None)
+        torch.testing.assert_close(weight[read], given[name][read], atol=2 * SECOND_RATE, rtol=0)
+        assert name.endswith("norm.weight") or not torch.equal(weight, given[name])
+
+
+def test_embeddings_that_training_moved_alike_count_as_unread() -> None:
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randn(40, 192, generator=generator) * 0.02
+    assert not unread(drawn).any()
+    away = torch.randn(192, generator=generator)
+    drawn[7:21] += away
+    assert unread(drawn).nonzero().flatten().tolist() == list(range(7, 21))
 
 
 @pytest.mark.slow
