@@ -22,7 +22,6 @@ from agentdistill.world.pretraining.nursery import Library, Nursery
 
 Role = Literal["teacher", "student"]
 Phase = Literal["warm-up", "main", "words"]
-WARM_UP_SHARE = 0.07  # the part of the run that teaches only to copy and read
 STUDIED_SHARE = 0.6  # of the teacher's chains of thought about the train realm: those that its questions ask for
 WARM_UP = frozenset({"article", "reading", "notes", "copy", "list", "table", "call"})
 WORDS_SHARE = 0.12  # of the phase that brings in the words of agents' turns
@@ -115,7 +114,7 @@ class Mixture:
         return shares
 
     def documents(self, phase: Phase) -> Iterator[Document]:
-        """Yield documents without end: of every kind, in the warm-up only those that teach to copy and read."""
+        """Yield documents without end: of every kind that the role reads in that phase."""
         shares = self._shares(phase)
         kinds, weights = list(shares), list(shares.values())
         while True:
