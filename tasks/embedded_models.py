@@ -1,6 +1,6 @@
 """Rebuild or examine the embedded models.
 
-python -m tasks.embedded_models                          # both at once, a process each; about 80 minutes on two cores
+python -m tasks.embedded_models                          # both at once, a core each; 80 minutes where there is AMX
 python -m tasks.embedded_models --role teacher --smoke   # a few minutes, to see that it runs
 python -m tasks.embedded_models --role student --second  # its second run only, from the weights that are there
 python -m tasks.embedded_models --gates models/embedded/teacher

@@ -36,20 +36,19 @@ LAZY_SUMS = ("I let Python work it out.", "Let me calculate.", "This is one for 
 REPAIRS = ("That failed, so I correct it.", "There was a mistake. I try again.")
 MISSED = ("That does not help. I search again.", "This is not what I need. I search again.")
 NEXT = "Now I search"
-ERRORS = (  # as the sandbox says them
-    "Line 1: name",
-    "NameError: name '' is not defined",
-    "SyntaxError: '(' was never closed",
-    "SyntaxError: invalid syntax. Perhaps you forgot a comma?",
-)
+AT_LINE = "Line {}: "  # this and the errors as the sandbox says them
+UNKNOWN_NAME = "NameError: name '{}' is not defined"
+NEVER_CLOSED = "SyntaxError: '(' was never closed"
+NO_COMMA = "SyntaxError: invalid syntax. Perhaps you forgot a comma?"
 
 Turn = tuple[Role, str | list[Span]]
 
 
 def words() -> list[str]:
     """The words and signs that agents' turns, their system prompts and the errors they meet are written in, sorted."""
-    phrases = (*LAZY_LOOKUPS, *LAZY_SUMS, *REPAIRS, *MISSED, NEXT, *ERRORS)
-    texts = (*phrases, prompts().agent_teacher, prompts().agent_student)
+    thoughts = (*LAZY_LOOKUPS, *LAZY_SUMS, *REPAIRS, *MISSED, NEXT)
+    errors = (AT_LINE.format(1), UNKNOWN_NAME.format(""), NEVER_CLOSED, NO_COMMA)
+    texts = (*thoughts, *errors, prompts().agent_teacher, prompts().agent_student)
     return sorted({word for text in texts for word in re.findall(r"\w+|[^\w\s]+", text)})
 
 
@@ -64,7 +63,7 @@ def _observed(text: str) -> Turn:
 def _raised(code: str, message: str) -> Turn:
     """The observation of an action that fails in its last line, in the sandbox's words."""
     lines = code.split("\n")
-    return _observed(f"Line {len(lines)}: {lines[-1]}\n{message}")
+    return _observed(f"{AT_LINE.format(len(lines))}{lines[-1]}\n{message}")
 
 
 def _query(rng: random.Random, subject: str, goal: str) -> str:
@@ -77,15 +76,15 @@ def _slip_search(rng: random.Random, library: Library, subject: str) -> tuple[st
     roll = rng.random()
     if roll < 0.35:
         tool = rng.choice(("lookup", "find", "Search", "query"))
-        code, message = f'{tool}("{subject}")', f"NameError: name '{tool}' is not defined"
+        code, message = f'{tool}("{subject}")', UNKNOWN_NAME.format(tool)
         return code, _raised(code, message), rng.choice(REPAIRS)
     if roll < 0.55:
         code = f'search("{subject}"'
-        return code, _raised(code, "SyntaxError: '(' was never closed"), rng.choice(REPAIRS)
+        return code, _raised(code, NEVER_CLOSED), rng.choice(REPAIRS)
     if roll < 0.75:
-        code, message = f"search({subject})", f"NameError: name '{subject}' is not defined"
+        code, message = f"search({subject})", UNKNOWN_NAME.format(subject)
         if " " in subject:
-            message = "SyntaxError: invalid syntax. Perhaps you forgot a comma?"
+            message = NO_COMMA
         return code, _raised(code, message), rng.choice(REPAIRS)
     wrong = rng.choice([title for title in library.titles if title != subject])
     return f'search("{wrong}")', _observed(library.show(library.retrieve(rng, wrong))), rng.choice(MISSED)
@@ -128,12 +127,12 @@ def _slip_sum(rng: random.Random, item: Sum, lines: list[str], result: str) -> t
     """A failing calculation and its error."""
     if lines and rng.random() < 0.6:
         wrong = rng.choice([n for o in OPERATIONS for n in o.names if f"{n} =" not in "\n".join(lines)])
-        last, message = wrong, f"NameError: name '{wrong}' is not defined"
+        last, message = wrong, UNKNOWN_NAME.format(wrong)
     elif rng.random() < 0.5:
-        last, message = f"final_answer({result}", "SyntaxError: '(' was never closed"
+        last, message = f"final_answer({result}", NEVER_CLOSED
     else:
         tool = rng.choice(("answer", "calculate", "result_of"))
-        last, message = f"{tool}({result})", f"NameError: name '{tool}' is not defined"
+        last, message = f"{tool}({result})", UNKNOWN_NAME.format(tool)
     code = "\n".join([*lines, last])
     return code, _raised(code, message)
 

@@ -224,6 +224,8 @@ def train(
         optimiser.restore(state["optimiser"])
         progress = Progress(**state["progress"])
         logger.info("%s continues at %d tokens", role, progress.tokens)
+        if progress.tokens >= budget:  # no step more, or a build that was stopped later would give another model
+            return model, progress
 
     started = saved = logged = time.monotonic()
     already, mean = progress.seconds, 0.0

@@ -95,3 +95,4 @@ def test_a_continued_run_goes_on_where_it_stopped(tmp_path: Path, tokenizer: Pre
 
     assert run(tmp_path, 9000) == 2
     assert run(tmp_path, 18000) == 4
+    assert run(tmp_path, 18000) == 4  # nothing is left to do
