@@ -1,7 +1,8 @@
 """A `vllm serve` of our own: started in its own environment, watched, and stopped with everything that it started.
 
 The server listens on loopback, on a port and with a key made for this run. It stands in a process group of its own, so
-stopping it takes its workers along and touches no other process. Its output goes to a log file.
+stopping it takes its workers along and touches no other process; tied to this process (see `tether`), it also ends when
+nobody is left to stop it. Its output goes to a log file.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import secrets
 import signal
 import socket
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import Self
 
 from agentdistill.errors import ModelError
+from agentdistill.models import tether
 
 POLL_SECONDS = 0.25
 REQUEST_SECONDS = 60.0
@@ -67,13 +70,16 @@ class VllmServer:
         }
         with self._log.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-IS",
+                tether.__file__,
                 self._program,
                 "serve",
                 *self._arguments,
                 "--host=127.0.0.1",
                 f"--port={port}",
                 env=environment,
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

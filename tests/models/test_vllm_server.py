@@ -2,18 +2,22 @@
 `test_vllm_model.py` runs the real one where it is installed."""
 
 import os
+import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
 
 from agentdistill.errors import ModelError
+from agentdistill.models import tether
 from agentdistill.models.vllm_server import VllmServer
 from tests.processes import alive
 
+ROOT = Path(__file__).parents[2]
 PROGRAM = """
-    import http.server, json, os, pathlib, subprocess, sys, time
+    import http.server, json, os, pathlib, signal, subprocess, sys, time
     folder = pathlib.Path(sys.argv[2])
     mode = sys.argv[3]
     (folder / "arguments").write_text(json.dumps(sys.argv))
@@ -22,6 +26,8 @@ PROGRAM = """
     if mode == "fail":
         print("the key is", os.environ["VLLM_API_KEY"], "\\nCUDA out of memory")
         sys.exit(3)
+    if mode == "deaf":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if mode == "hang":
         print("still loading", flush=True)
         time.sleep(600)
@@ -41,6 +47,15 @@ PROGRAM = """
             pass
     port = int(sys.argv[-1].removeprefix("--port="))
     http.server.HTTPServer(("127.0.0.1", port), Handler).serve_forever()
+"""
+OWNER = """
+    import asyncio, pathlib, sys, time
+    from tests.models.test_vllm_server import make_server
+    async def own():
+        async with make_server(pathlib.Path(sys.argv[1]), sys.argv[2]):
+            print("ready", flush=True)
+            time.sleep(600)
+    asyncio.run(own())
 """
 
 
@@ -104,6 +119,20 @@ async def test_an_adapter_is_loaded_or_refused_with_a_sentence(tmp_path: Path) -
 async def test_a_missing_environment_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"vLLM is not installed.*make vllm"):
         await VllmServer(tmp_path, [], log=tmp_path / "log", start_seconds=1.0).__aenter__()
+
+
+@pytest.mark.parametrize("mode", ["serve", "deaf"])
+def test_it_ends_with_its_children_when_its_owner_is_killed(tmp_path: Path, mode: str) -> None:
+    command = [sys.executable, "-c", textwrap.dedent(OWNER), str(tmp_path), mode]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"ready\n"
+        assert len(running(tmp_path)) == 2
+        owner.kill()
+    deadline = time.monotonic() + tether.STOP_SECONDS + 5
+    while running(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert running(tmp_path) == []
 
 
 async def test_no_other_process_group_is_touched(tmp_path: Path) -> None:
