@@ -26,6 +26,10 @@ class BudgetExceeded(ModelError):
     """A cap on requests, tokens or dollars would be passed by the next request, which was not sent."""
 
 
+class ModelUnusable(ModelError):
+    """No request to this model can succeed until its user changes something: the key, the name, the account."""
+
+
 class ContextOverflow(ModelError):
     """The prompt and the tokens asked for do not fit into the model's context window."""
 

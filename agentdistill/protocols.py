@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from agentdistill.records import Message, Outcome, Passage, Problem, Reply, Sampling, Verdict
+from agentdistill.records import Message, Outcome, Passage, Problem, Reply, Sampling, Usage, Verdict
 
 
 class Model(Protocol):
@@ -32,6 +32,16 @@ class Model(Protocol):
             BudgetExceeded: a cap would be passed; nothing was sent.
             ModelError: anything else that retrying did not mend.
         """
+        ...
+
+
+@runtime_checkable
+class Billed(Protocol):
+    """A model whose requests may cost money."""
+
+    @property
+    def spent(self) -> Usage:
+        """What all requests took so far, those that failed or were given up included."""
         ...
 
 

@@ -103,8 +103,8 @@ class Usage(Record):
 
 
 class Completion(Record):
-    """One sampled continuation. `text` excludes the prefill and the stop string; `truncated` means that the token
-    limit ended it."""
+    """One sampled continuation. `text` excludes the stop string, and a prefill that the server continued; `truncated`
+    means that the token limit ended it."""
 
     text: str
     truncated: bool
@@ -115,7 +115,8 @@ class Reply(Record):
     """A model's answer to one request: `n` completions of the same prompt, and what the request took.
 
     `prefill` tells how a prefill was honoured: "continued" by the server as the start of the assistant's turn,
-    "prompted" by asking for it in the prompt, None when none was given.
+    "prompted" by asking for it in the prompt (a text then begins with it if the model did as asked), None when none
+    was given.
     """
 
     completions: tuple[Completion, ...]

@@ -222,6 +222,7 @@ async def on_a_server(arguments: argparse.Namespace, params: Params) -> list[Row
                 max_usd=None,
                 usd_per_million_prompt_tokens=0.0,
                 usd_per_million_completion_tokens=0.0,
+                fixed_sampling=False,
             ) as model,
         ):
             rows = [await beside_raw(model, tools, problems, arguments.concurrency, "vLLM")]

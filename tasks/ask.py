@@ -23,7 +23,7 @@ async def answer(question: str, recipe: str, *, greedy: bool) -> Trajectory:
     prompt = student_prompt(params, "agent")
     async with open_student(params, ADAPTERS / recipe) as student, open_code_tool(params) as code:
         check_protocol(params, recipe, prompt, index=code.index)
-        agent = student_agent(params, recipe, student.model, prompt, "greedy" if greedy else "sag")
+        agent = student_agent(params, recipe, student, prompt, "greedy" if greedy else "sag")
         problem = Problem.create(
             question=question, answer="", source="ask", answer_kind="fact", split="test", family="ask"
         )

@@ -42,7 +42,7 @@ async def _main() -> None:
 
             async def think(problem: Problem) -> list[Trajectory]:
                 def reasoner(sampling: Sampling) -> Reasoner:
-                    return Reasoner(teacher.model, prompt, sampling, recipe="cot", seed=params.seed)
+                    return Reasoner(teacher, prompt, sampling, recipe="cot", seed=params.seed)
 
                 found = await reasoner(greedy).think(problem, samples=1)
                 if params.cot.samples > 1:
@@ -52,13 +52,13 @@ async def _main() -> None:
             def done(index: int, found: list[Trajectory]) -> None:
                 for trajectory in found:
                     tally.add(trajectory)
+                    tally.require_sound(params.cot.max_failures, len(problems) * params.cot.samples)
                     chains.add(index * params.cot.samples + trajectory.attempt, trajectory)
                 advance()
 
             await run_episodes(problems, think, done, concurrency=params.cot.concurrency)
-            tally.require_sound(params.cot.max_failures)
             chains.write_to(TRAJECTORIES)
-        spent = teacher.spent()
+        spent = teacher.counts()
     thoughts = list(_first_thoughts())
     write_jsonl(THOUGHTS, thoughts)
     write_metrics(

@@ -72,12 +72,12 @@ async def _main(variant: str) -> None:
     recipe = RECIPES[variant]
     problems = read_jsonl(PROBLEMS, Problem)[: params.evaluate.limit]
     adapter = ADAPTERS / recipe.adapter if recipe.adapter is not None else None
-    async with open_student(params, adapter) as student, _solvers(params, variant, student.model) as solvers:
+    async with open_student(params, adapter) as student, _solvers(params, variant, student) as solvers:
         with atomic_directory(FOLDER / variant) as folder:
             tallies = await _answer(problems, solvers, folder, variant, params)
-            scores = await _grade(problems, folder, variant, params)
+            scores, took = await _grade(problems, folder, variant, params)
         metrics = {mode: {**_accuracy(scores[mode]), **tally.metrics()} for mode, tally in tallies.items()}
-    write_metrics(f"evaluate-{variant}", {**metrics, **student.spent()})
+    write_metrics(f"evaluate-{variant}", {**metrics, **student.counts(), **took})
     log_trajectories(FOLDER / variant / "sag.jsonl")
 
 
@@ -171,11 +171,11 @@ async def _answer(
 
                 def done(index: int, trajectory: Trajectory) -> None:
                     tallies[mode].add(trajectory)
+                    tallies[mode].require_sound(params.evaluate.max_failures, len(problems))
                     trajectories.add(index, trajectory)
                     advance()
 
                 await run_episodes(problems, solve, done, concurrency=params.evaluate.concurrency)
-                tallies[mode].require_sound(params.evaluate.max_failures)
                 trajectories.write_to(folder / f"{mode}.jsonl")
 
         async with asyncio.TaskGroup() as group:
@@ -184,14 +184,17 @@ async def _answer(
     return tallies
 
 
-async def _grade(problems: Sequence[Problem], folder: Path, variant: str, params: Params) -> dict[str, Score]:
-    """Grade each mode's trajectories in `folder`, write the grades beside them and return the scores."""
+async def _grade(
+    problems: Sequence[Problem], folder: Path, variant: str, params: Params
+) -> tuple[dict[str, Score], dict[str, object]]:
+    """Grade each mode's trajectories in `folder` and write the grades beside them. Return the scores, and what a judge
+    took for them."""
     scores = {}
-    async with open_graders_of(params.grading) as graders:
+    async with open_graders_of(params.grading) as opened:
         for mode in MODES:
             trajectories = read_jsonl(folder / f"{mode}.jsonl", Trajectory)
             pairs = [(problem, trajectory.answer) for problem, trajectory in zip(problems, trajectories, strict=True)]
-            verdicts = await grade_all(graders, pairs)
+            verdicts = await grade_all(opened.graders, pairs)
             grades = [
                 Grade(trajectory_id=trajectory.id, problem_id=trajectory.problem_id, **verdict.model_dump())
                 for trajectory, verdict in zip(trajectories, verdicts, strict=True)
@@ -199,7 +202,7 @@ async def _grade(problems: Sequence[Problem], folder: Path, variant: str, params
             write_jsonl(folder / f"{mode}.grades.jsonl", grades)
             run = Run(variant, mode, trajectories, {grade.trajectory_id: grade for grade in grades})
             scores[mode] = score(run, problems, params.report.confidence)
-    return scores
+        return scores, opened.counts()
 
 
 def _accuracy(result: Score) -> dict[str, object]:

@@ -37,7 +37,7 @@ def main(variant: str) -> None:
     trajectories = read_jsonl(DATA / "trajectories" / TRAJECTORIES[variant], Trajectory)
     check_ids(trajectories, problems)
     pairs = [(problems[trajectory.problem_id], trajectory.answer) for trajectory in trajectories]
-    graded = asyncio.run(_grade(pairs, params.grading))
+    graded, took = asyncio.run(_grade(pairs, params.grading))
     verdicts = {trajectory.id: verdict for trajectory, verdict in zip(trajectories, graded, strict=True)}
     rules = Rules(**params.filter.model_dump())
     nll: dict[str, float] = {}
@@ -53,13 +53,16 @@ def main(variant: str) -> None:
     rows += funnel(trajectories, selection.dropped, lambda one: problems[one.problem_id].family)
     _write_csv(DATA / "sft" / f"{variant}.funnel.csv", rows)
     write_jsonl(DATA / "sft" / f"{variant}.jsonl", selection.kept)
-    write_metrics(f"filter-{variant}", _metrics(trajectories, problems, verdicts, selection))
+    write_metrics(f"filter-{variant}", {**_metrics(trajectories, problems, verdicts, selection), **took})
 
 
-async def _grade(pairs: Sequence[tuple[Problem, str | None]], params: GradingParams) -> list[Verdict]:
-    async with open_graders_of(params) as graders:
+async def _grade(
+    pairs: Sequence[tuple[Problem, str | None]], params: GradingParams
+) -> tuple[list[Verdict], dict[str, object]]:
+    """Return the verdicts, and what a judge took for them."""
+    async with open_graders_of(params) as opened:
         with progress(len(pairs), "grade", " answers") as advance:
-            return await grade_all(graders, pairs, advance=advance)
+            return await grade_all(opened.graders, pairs, advance=advance), opened.counts()
 
 
 def _student_losses(variant: str, trajectories: Sequence[Trajectory], params: Params) -> dict[str, float]:

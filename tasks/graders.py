@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 from agentdistill.config.grading import GradingParams
 from agentdistill.grading.batch import Graders, open_graders
-from agentdistill.protocols import Model
+from agentdistill.models.ledger_model import LedgerModel
+
+
+@dataclass(frozen=True)
+class OpenGraders:
+    """The graders, and the judge among them if there is one."""
+
+    graders: Graders
+    judge: LedgerModel | None
+
+    def counts(self) -> dict[str, object]:
+        """Return, for a stage's metrics, what the judge took."""
+        return {} if self.judge is None else {"judge": self.judge.counts()}
 
 
 @asynccontextmanager
-async def open_graders_of(params: GradingParams) -> AsyncIterator[Graders]:
+async def open_graders_of(params: GradingParams) -> AsyncIterator[OpenGraders]:
     """Open the graders of the `grading` block; a judge answers from the ledger what it was asked before.
 
     Raises:
@@ -19,7 +32,7 @@ async def open_graders_of(params: GradingParams) -> AsyncIterator[Graders]:
         ModelError: the judge cannot be opened.
     """
     async with AsyncExitStack() as stack:
-        judge: Model | None = None
+        judge: LedgerModel | None = None
         if params.judge is not None and params.fact in ("judge", "exact_then_judge"):
             from agentdistill.models.factory import open_model
             from tasks.journal import root
@@ -27,7 +40,7 @@ async def open_graders_of(params: GradingParams) -> AsyncIterator[Graders]:
 
             options = params.judge.model_dump(exclude={"backend"})
             judge = await stack.enter_async_context(open_model(params.judge.backend, options, ledger=root() / LEDGER))
-        yield await stack.enter_async_context(
+        graders = await stack.enter_async_context(
             open_graders(
                 fact=params.fact,
                 f1=params.f1,
@@ -36,3 +49,4 @@ async def open_graders_of(params: GradingParams) -> AsyncIterator[Graders]:
                 judge=judge,
             )
         )
+        yield OpenGraders(graders, judge)

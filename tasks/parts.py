@@ -37,17 +37,6 @@ TOOLS = (SearchTool,)  # what the code can call besides final_answer
 
 
 @dataclass(frozen=True)
-class OpenModel:
-    """A model behind the ledger."""
-
-    model: LedgerModel
-
-    def spent(self) -> dict[str, int]:
-        """Return how many requests the ledger answered and how many the model did."""
-        return {"ledger_hits": self.model.hits, "ledger_misses": self.model.misses}
-
-
-@dataclass(frozen=True)
 class CodeTool:
     """The sandbox and the tools in it, over the index."""
 
@@ -63,24 +52,24 @@ class CodeTool:
 
 
 @asynccontextmanager
-async def open_teacher(params: Params) -> AsyncIterator[OpenModel]:
+async def open_teacher(params: Params) -> AsyncIterator[LedgerModel]:
     """Open the teacher behind the ledger."""
     async with _open(params.teacher, None) as opened:
         yield opened
 
 
 @asynccontextmanager
-async def open_student(params: Params, adapter: Path | None) -> AsyncIterator[OpenModel]:
+async def open_student(params: Params, adapter: Path | None) -> AsyncIterator[LedgerModel]:
     """Open the student behind the ledger, with an adapter or bare."""
     async with _open(params.student, adapter) as opened:
         yield opened
 
 
 @asynccontextmanager
-async def _open(config: ModelParams, adapter: Path | None) -> AsyncIterator[OpenModel]:
+async def _open(config: ModelParams, adapter: Path | None) -> AsyncIterator[LedgerModel]:
     options = config.model_dump(exclude={"backend"})
     async with open_model(config.backend, options, ledger=root() / LEDGER, adapter=adapter) as model:
-        yield OpenModel(model)
+        yield model
 
 
 @asynccontextmanager

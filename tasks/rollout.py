@@ -41,7 +41,7 @@ async def _main(variant: str) -> None:
     prompt = agent_prompt(load_prompts(params.prompts.set).agent_teacher, TOOLS, params.sandbox.allowed_imports)
     async with open_teacher(params) as teacher, open_code_tool(params) as code:
         agent = Agent(
-            model=teacher.model,
+            model=teacher,
             system_prompt=prompt,
             sampling=Sampling(
                 temperature=rollout.temperature,
@@ -66,17 +66,17 @@ async def _main(variant: str) -> None:
 
             def done(index: int, trajectory: Trajectory) -> None:
                 tally.add(trajectory)
+                tally.require_sound(rollout.max_failures, len(jobs))
                 trajectories.add(index, trajectory)
                 advance()
 
             await run_episodes(jobs, solve, done, concurrency=rollout.concurrency)
-            tally.require_sound(rollout.max_failures)
             trajectories.write_to(FOLDER / f"{variant}.jsonl")
         protocol = Protocol(
             system_prompt=text_digest(prompt), tools=tools_digest(TOOLS), chat_template=None, index=code.index
         )
         write_json(FOLDER / f"{variant}.protocol.json", protocol.model_dump())
-        write_metrics(f"rollout-{variant}", {**tally.metrics(), **teacher.spent(), "isolation": code.box.isolation})
+        write_metrics(f"rollout-{variant}", {**tally.metrics(), **teacher.counts(), "isolation": code.box.isolation})
     log_trajectories(FOLDER / f"{variant}.jsonl")
 
 

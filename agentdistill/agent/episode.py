@@ -180,7 +180,9 @@ async def _take_step(episode: _Episode, reply: Reply, forced: str | None, sessio
         usage=reply.usage,
         seconds=time.perf_counter() - started,
     )
-    said = Message(role="assistant", text=texts[result.chosen], sampled=True, prefix=len(head))
+    text = texts[result.chosen]
+    obeyed = forced is not None and text.startswith(forced)  # always, where the server continued it
+    said = Message(role="assistant", text=text, sampled=True, prefix=len(forced or "") if obeyed else 0)
     heard = () if shown is None else (Message(role="user", text=shown),)
     return replace(
         episode,

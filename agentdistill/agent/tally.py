@@ -10,6 +10,14 @@ from agentdistill.records import Stop, Trajectory, Usage
 INFRASTRUCTURE_STOPS: tuple[Stop, ...] = ("model_error", "sandbox_error", "budget", "deadline")
 
 
+def _honoured(trajectory: Trajectory) -> str:
+    """Tell what became of a first thought: "continued", "prompted" and obeyed, "disregarded", or "unused"."""
+    first = next((message for message in trajectory.messages if message.sampled), None)
+    if first is None or trajectory.prefill is None:
+        return "unused"
+    return trajectory.prefill if first.prefix else "disregarded"
+
+
 class Tally:
     """Counts of episodes, steps, candidates and tokens. Rates are shares between 0 and 1."""
 
@@ -30,7 +38,7 @@ class Tally:
         self.usage = self.usage + trajectory.usage
         self._stops[trajectory.stop] += 1
         if trajectory.prefix is not None:
-            self._prefills[trajectory.prefill or "unused"] += 1
+            self._prefills[_honoured(trajectory)] += 1
         self._first_error = self._first_error or trajectory.error
         for step in trajectory.steps:
             self._steps += 1
@@ -57,16 +65,17 @@ class Tally:
             "cost_usd": self.usage.cost_usd,
         }
 
-    def require_sound(self, max_failures: float) -> None:
-        """Refuse a result in which more than the share `max_failures` of episodes fell to the infrastructure.
+    def require_sound(self, max_failures: float, episodes: int) -> None:
+        """Refuse a result in which more than the share `max_failures` of all `episodes` fell to the infrastructure.
+        Asked after each one, it ends a batch as soon as that is certain.
 
         Raises:
             ModelError: too many did; the message has the first error.
         """
         failed = sum(self._stops[stop] for stop in INFRASTRUCTURE_STOPS)
-        if failed > max_failures * self.episodes:
+        if failed > max_failures * episodes:
             raise ModelError(
-                f"{failed} of {self.episodes} episodes were stopped by the infrastructure, more than the share "
+                f"{failed} of {episodes} episodes were stopped by the infrastructure, more than the share "
                 f"{max_failures:g} that max_failures allows. The first error: {self._first_error} What was answered "
                 "is in the ledger: mend the cause and run the stage again, it goes on from there."
             )

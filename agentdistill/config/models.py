@@ -47,6 +47,7 @@ class OpenAIParams(Block):
     max_usd: Dollars | None
     usd_per_million_prompt_tokens: Dollars
     usd_per_million_completion_tokens: Dollars
+    fixed_sampling: bool
 
 
 class VllmParams(Block):

@@ -1,8 +1,8 @@
 """Let a language model judge factual answers: does this mean the same as the gold answer?
 
 The prompt is fixed (`judge.txt`) and decoding is greedy. A reply that holds no verdict, like a model that fails,
-leaves the answer ungraded with the reason; it never counts as wrong. Not promised: that the judge is right. Report
-which model judged.
+leaves the answer ungraded with the reason; it never counts as wrong. A judge that cannot judge at all stops the stage.
+Not promised: that the judge is right. Report which model judged.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from agentdistill.errors import BudgetExceeded, ModelError
+from agentdistill.errors import BudgetExceeded, ModelError, ModelUnusable
 from agentdistill.grading.fact import exact_match
 from agentdistill.protocols import Model
 from agentdistill.records import Message, Problem, Sampling, Verdict
 
-SAMPLING = Sampling(temperature=0.0, top_p=1.0, max_tokens=200)
+SAMPLING = Sampling(temperature=0.0, top_p=1.0, max_tokens=1000)
 SEED = 0
+PATIENCE = 10  # failures before the first verdict; a judge that fails so often from the start is not going to work
 MAX_ANSWER_CHARACTERS = 2_000  # a short answer was asked for; a longer one is a text in which anything may stand
 _OBJECT = re.compile(r"\{[^{}]*\}")
 
@@ -41,12 +42,15 @@ class JudgeGrader:
     def __init__(self, model: Model, *, exact_first: bool) -> None:
         self._model = model
         self._exact_first = exact_first
+        self._failures = 0
+        self._worked = False
 
     async def grade(self, problem: Problem, answer: str | None) -> Verdict:
         """Ask for a verdict.
 
         Raises:
             BudgetExceeded: a cap would be passed, so no further answer can be judged either.
+            ModelError: the model cannot be used, or failed `PATIENCE` times before it gave any reply.
         """
         if answer is None or not answer.strip():
             return Verdict(correct=False, grader="judge", detail="no answer")
@@ -58,10 +62,14 @@ class JudgeGrader:
             return Verdict(correct=None, grader="judge", detail=detail)
         try:
             reply = await self._model.sample(messages(problem, answer), n=1, sampling=SAMPLING, seed=SEED)
-        except BudgetExceeded:
+        except (BudgetExceeded, ModelUnusable):
             raise
         except ModelError as error:
+            self._failures += 1
+            if not self._worked and self._failures >= PATIENCE:
+                raise
             return Verdict(correct=None, grader="judge", detail=f"the judge failed: {error}")
+        self._worked = True
         return parse(reply.completions[0].text)
 
 

@@ -38,7 +38,8 @@ class AdaptiveLimit:
             await self._changed.wait_for(lambda: self._in_flight < max(1, int(self.limit)))
             self._in_flight += 1
         try:
-            await asyncio.sleep(max(0.0, self._resume_at - time.monotonic()))
+            while time.monotonic() < self._resume_at:  # noqa: ASYNC110 - a pause may grow while it lasts
+                await asyncio.sleep(self._resume_at - time.monotonic())
             yield
         finally:
             self._in_flight -= 1

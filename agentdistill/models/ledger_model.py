@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from weakref import WeakValueDictionary
 
-from agentdistill.protocols import Model
+from agentdistill.protocols import Billed, Model
 from agentdistill.records import Message, Reply, Sampling
 from agentdistill.store.ledger import Ledger, Request
 
@@ -32,6 +32,14 @@ class LedgerModel:
     @property
     def fingerprint(self) -> str:
         return self._model.fingerprint
+
+    def counts(self) -> dict[str, float]:
+        """Return, for a stage's metrics, where the replies came from, and what a model that is billed took in all."""
+        counts: dict[str, float] = {"ledger_hits": self.hits, "ledger_misses": self.misses}
+        if isinstance(self._model, Billed):
+            spent = self._model.spent
+            counts |= {"requests": spent.requests, "cost_usd": spent.cost_usd}
+        return counts
 
     async def sample(
         self,

@@ -1,8 +1,9 @@
 """Any OpenAI-compatible chat endpoint: a hosted API, a gateway, a vLLM server.
 
 What a server can do is found out, not assumed: several choices in one request, continuing a prefill, the name of the
-token limit. Requests are retried with exponential backoff and jitter, sent at a rate that adapts to the server
-(`concurrency.py`) and never past the caps (`budget.py`). The key comes from the environment and goes nowhere else.
+token limit, whether it takes a seed and stop strings. Requests are retried with exponential backoff and jitter, sent at
+a rate that adapts to the server (`concurrency.py`) and never past the caps (`budget.py`). The key comes from the
+environment and goes nowhere else.
 
 Not promised: that a hosted model answers the same request alike twice. The ledger is what makes a rerun exact.
 """
@@ -16,21 +17,21 @@ import os
 import random
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Any
+from urllib.parse import urlsplit
 
 import openai
-from openai.types import CompletionUsage
-from openai.types.chat import ChatCompletion
 
-from agentdistill.errors import ModelError
+from agentdistill.errors import ModelError, ModelUnusable
 from agentdistill.models.budget import Budget, Caps, Prices, most_prompt_tokens
 from agentdistill.models.chat import (
     PROMPTED_PREFILL,
-    completions,
+    Answer,
+    InBandError,
+    cut_at_stop,
     home_replica,
-    prompt_tokens,
+    read_answer,
     with_prefill_in_prompt,
-    without_prefill,
 )
 from agentdistill.models.concurrency import START, AdaptiveLimit
 from agentdistill.models.server_errors import (
@@ -38,6 +39,7 @@ from agentdistill.models.server_errors import (
     as_model_error,
     is_overload,
     is_passing,
+    is_refusal,
     refuses,
     retry_after,
 )
@@ -49,6 +51,9 @@ LONGEST_BACKOFF_SECONDS = 60.0
 LONGEST_WAIT_SECONDS = 600.0  # a server that asks for more has to be asked another day
 SEED_BITS = 31  # what every server takes
 CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
+PROBE_TOKENS = 16  # the fewest that every server permits
+DEFAULTS = {"temperature": 1.0, "top_p": 1.0, "n": 1}  # what the protocol has where nothing is sent
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class OpenAIModel:
@@ -69,6 +74,7 @@ class OpenAIModel:
         max_usd: float | None,
         usd_per_million_prompt_tokens: float,
         usd_per_million_completion_tokens: float,
+        fixed_sampling: bool,
         api_key: str | None = None,
         start_concurrency: int = START,
     ) -> None:
@@ -83,26 +89,24 @@ class OpenAIModel:
             attempts: tries of one request, the first included.
             max_requests, max_tokens, max_usd: caps on all that this object sends; None is no cap.
             usd_per_million_prompt_tokens, usd_per_million_completion_tokens: prices; 0 for an own server.
+            fixed_sampling: send neither temperature nor top_p, to a model that refuses all but its own.
             api_key: a key made in this process, for a server that it started itself.
             start_concurrency: requests in flight at first; `max_concurrency` for a server of known capacity.
 
         Raises:
-            ModelError: the environment variable is not set, or no URL was given.
+            ModelError: the environment variable is not set or holds no key, or no URL was given.
         """
         if not base_urls:
             raise ModelError("An openai model needs at least one base URL; got none. Add one, with its /v1.")
         self._secret = api_key or _key(api_key_env)
         identified = [model, identity] if identity is not None else [model, *sorted(base_urls)]
+        identified += ["fixed_sampling"] if fixed_sampling else []
         digest = hashlib.sha256(json.dumps(identified).encode()).hexdigest()[:DIGEST_HEX_DIGITS]
         self._fingerprint = f"openai:{digest}"
         self._model = model
         self._urls = tuple(base_urls)
         self._key_variable = api_key_env
-        # The client wants some key even where the server wants none.
-        self._clients = [
-            openai.AsyncOpenAI(base_url=url, api_key=self._secret or "none", max_retries=0, timeout=timeout_seconds)
-            for url in base_urls
-        ]
+        self._clients = [_client(url, self._secret, timeout_seconds) for url in base_urls]
         self._timeout = timeout_seconds
         self._attempts = attempts
         self._limit = AdaptiveLimit(max_concurrency, start_concurrency)
@@ -112,9 +116,11 @@ class OpenAIModel:
         )
         self._jitter = random.Random()
         self._limit_name = "max_tokens"  # some models insist on max_completion_tokens
+        self._unsent = {"temperature", "top_p"} if fixed_sampling else set()  # fields that the server refuses
         self._many = True  # whether the server gives several choices
         self._continues: bool | None = None  # whether it continues a prefill; None until asked
         self._asking = asyncio.Lock()
+        self._unusable: str | None = None  # the sentence that every further request would end with
 
     @property
     def fingerprint(self) -> str:
@@ -145,37 +151,42 @@ class OpenAIModel:
         prefill: str | None = None,
     ) -> Reply:
         """See `Model.sample`. `usage` counts every request sent for it, retries included."""
-        sent = [cast("dict[str, Any]", {"role": message.role, "content": message.text}) for message in messages]
-        extra: Mapping[str, Any] = {}
-        honoured: Literal["continued", "prompted"] | None = None
-        usages: list[Usage] = []
+        sent: list[dict[str, Any]] = [{"role": message.role, "content": message.text} for message in messages]
         most = most_prompt_tokens(messages, prefill)
         home = home_replica(messages, len(self._urls))
-        if prefill:
-            if await self._can_continue(home):
-                sent, extra, honoured = [*sent, {"role": "assistant", "content": prefill}], CONTINUE, "continued"
+        usages: list[Usage] = []
+
+        async def draw(said: list[dict[str, Any]], extra: Mapping[str, Any]) -> tuple[Completion, ...]:
+            choices: list[Completion] = []
+            while len(choices) < n:
+                wanted = n - len(choices) if self._many else 1
+                request = {
+                    "messages": said,
+                    "n": wanted,
+                    "temperature": sampling.temperature,
+                    "top_p": sampling.top_p,
+                    "seed": (seed + len(choices)) % 2**SEED_BITS,  # a further request must not repeat the first one
+                    "extra_body": dict(extra),
+                    **({"stop": list(sampling.stop)} if sampling.stop else {}),
+                }
+                answer = await self._ask(request, sampling.max_tokens, most, home, usages)
+                if len(answer.completions) < wanted:
+                    self._many = False
+                choices += answer.completions[:wanted]
+            return tuple(cut_at_stop(choice, sampling.stop) for choice in choices)
+
+        if not prefill:
+            return Reply(completions=await draw(sent, {}), usage=total_usage(usages))
+        if await self._can_continue(home):
+            try:
+                drawn = await draw([*sent, {"role": "assistant", "content": prefill}], CONTINUE)
+            except _Unable:
+                self._continues = False  # another replica cannot, or not after this conversation
             else:
-                sent, honoured = with_prefill_in_prompt(sent, prefill), "prompted"
-                most += len(PROMPTED_PREFILL)
-        choices: list[Completion] = []
-        while len(choices) < n:
-            wanted = n - len(choices) if self._many else 1
-            request = {
-                "messages": sent,
-                "n": wanted,
-                "temperature": sampling.temperature,
-                "top_p": sampling.top_p,
-                "stop": list(sampling.stop) or None,
-                "seed": (seed + len(choices)) % 2**SEED_BITS,  # a further request must not repeat the first one
-                "extra_body": dict(extra),
-            }
-            answer = await self._ask(request, sampling.max_tokens, most, home, usages)
-            if len(answer.choices) < wanted:
-                self._many = False
-            choices += completions(answer)[:wanted]
-        if honoured == "prompted":
-            choices = [without_prefill(choice, prefill or "") for choice in choices]
-        return Reply(completions=tuple(choices), usage=total_usage(usages), prefill=honoured)
+                return Reply(completions=drawn, usage=total_usage(usages), prefill="continued")
+        most += len(PROMPTED_PREFILL)
+        drawn = await draw(with_prefill_in_prompt(sent, prefill), {})
+        return Reply(completions=drawn, usage=total_usage(usages), prefill="prompted")
 
     async def _can_continue(self, home: int) -> bool:
         """Ask once whether the server continues an assistant message: then its prompt has no end of turn after that
@@ -183,20 +194,24 @@ class OpenAIModel:
         async with self._asking:
             if self._continues is None:
                 messages = [{"role": "user", "content": "Count."}, {"role": "assistant", "content": "One, two,"}]
-                request = {"messages": messages, "n": 1, "temperature": 0.0, "extra_body": CONTINUE}
+                request = {"messages": messages, "n": 1, "extra_body": CONTINUE}
                 most = 64
                 try:
-                    with_option = await self._ask(request, 1, most, home, [])
-                    without = await self._ask({**request, "extra_body": {}}, 1, most, home, [])
+                    with_option = await self._ask(request, PROBE_TOKENS, most, home, [])
+                    without = await self._ask({**request, "extra_body": {}}, PROBE_TOKENS, most, home, [])
+                except ModelError as error:
+                    if not is_refusal(error.__cause__):
+                        raise
+                    self._continues = False
                 except _Unable:
                     self._continues = False
                 else:
-                    self._continues = prompt_tokens(with_option) < prompt_tokens(without)
+                    self._continues = (with_option.prompt_tokens or 0) < (without.prompt_tokens or 0)
             return self._continues
 
     async def _ask(
         self, request: dict[str, Any], max_tokens: int, most_prompt: int, home: int, usages: list[Usage]
-    ) -> ChatCompletion:
+    ) -> Answer:
         """Send one request until it is answered; append to `usages` what each attempt took.
 
         Raises:
@@ -207,38 +222,50 @@ class OpenAIModel:
         while True:
             replica = (home + tried) % len(self._urls)
             worst = self._budget.usage(most_prompt, max_tokens * request["n"])
-            started = time.monotonic()
-            async with self._limit.slot(), self._budget.reserve(worst) as reservation:
-                started = time.monotonic()
-                try:
-                    answer = await self._send(replica, {**request, self._limit_name: max_tokens})
-                except Exception as caught:
-                    error = caught
-                    if isinstance(error, openai.APIStatusError):
-                        reservation.settle(Usage(requests=1))  # refused requests are not billed
-                    usages.append(reservation.taken)
-                else:
-                    reservation.settle(self._taken(answer.usage, worst))
-                    usages.append(reservation.taken)
-                    tokens = reservation.taken.completion_tokens // len(answer.choices)
-                    self._limit.succeeded(time.monotonic() - started, tokens)
-                    return answer
-            if self._adapts(error, request):
+            async with self._limit.slot():
+                if self._unusable is not None:
+                    raise ModelUnusable(self._unusable)
+                # Chosen now: what others have learnt while this one waited holds for it as well.
+                fields = {name: value for name, value in request.items() if name not in self._unsent}
+                fields[self._limit_name] = max_tokens
+                async with self._budget.reserve(worst) as reservation:
+                    started = time.monotonic()
+                    try:
+                        answer = await self._send(replica, fields)
+                    except Exception as caught:
+                        error = caught
+                        if isinstance(error, openai.APIStatusError):
+                            reservation.settle(Usage(requests=1))  # refused requests are not billed
+                        usages.append(reservation.taken)
+                    else:
+                        reservation.settle(self._taken(answer, worst))
+                        usages.append(reservation.taken)
+                        tokens = reservation.taken.completion_tokens // len(answer.completions)
+                        self._limit.succeeded(time.monotonic() - started, tokens)
+                        return answer
+            if self._adapts(error, request, fields):
                 continue
             if request["extra_body"] and any(refuses(error, name) for name in CONTINUE):
                 raise _Unable from error
             tried += 1
             await self._wait_or_give_up(error, replica, tried, started)
 
-    def _adapts(self, error: Exception, request: dict[str, Any]) -> bool:
-        """Learn from a refusal what the server cannot do; tell whether the request is worth sending again."""
-        if self._limit_name == "max_tokens" and refuses(error, "max_completion_tokens"):
+    def _adapts(self, error: Exception, request: dict[str, Any], sent: Mapping[str, Any]) -> bool:
+        """Learn from a refusal what the server does not take; tell whether the request is worth sending again.
+
+        `sent` decides, not what is known by now: many requests are refused at once before the first refusal is read.
+        """
+        if "max_tokens" in sent and refuses(error, "max_completion_tokens"):
             self._limit_name = "max_completion_tokens"
             return True
-        if request["n"] > 1 and refuses(error, "n"):
+        if sent.get("n", 1) > 1 and refuses(error, "n"):
             self._many, request["n"] = False, 1
             return True
-        return False
+        # Stop strings are looked for here as well, a seed is a wish, and defaults need not be said.
+        spare = ("stop", "seed", *(name for name, value in DEFAULTS.items() if sent.get(name) == value))
+        refused = {name for name in spare if name in sent and refuses(error, name)}
+        self._unsent |= refused
+        return bool(refused)
 
     async def _wait_or_give_up(self, error: Exception, replica: int, tried: int, started: float) -> None:
         failure = as_model_error(
@@ -248,6 +275,8 @@ class OpenAIModel:
             key_variable=self._key_variable,
             secret=self._secret,
         )
+        if isinstance(failure, ModelUnusable):
+            self._unusable = str(failure)
         asked = retry_after(error)
         if not is_passing(error) or (asked or 0) > LONGEST_WAIT_SECONDS:
             raise failure from error
@@ -260,34 +289,54 @@ class OpenAIModel:
         backoff = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** (tried - 1))
         await asyncio.sleep((asked or 0) + self._jitter.uniform(0, backoff))
 
-    async def _send(self, replica: int, request: Mapping[str, Any]) -> ChatCompletion:
-        create: Any = self._clients[replica].chat.completions.create
+    async def _send(self, replica: int, fields: Mapping[str, Any]) -> Answer:
+        create: Any = self._clients[replica].chat.completions.with_raw_response.create
+        # The client's own timeout is for one read, which a server that drips bytes never exceeds.
+        async with asyncio.timeout(self._timeout):
+            response = await create(model=self._model, **fields)
         try:
-            # The client's own timeout is for one read, which a server that drips bytes never exceeds.
-            async with asyncio.timeout(self._timeout):
-                answer = await create(model=self._model, **request)
-        except (openai.APIResponseValidationError, json.JSONDecodeError, UnicodeDecodeError) as error:
+            return read_answer(response.content)
+        except InBandError as error:
+            response.http_response.status_code = error.code
+            raise openai.APIStatusError(str(error), response=response.http_response, body=error.body) from error
+        except ValueError as error:
             raise BadAnswer(str(error)) from error
-        if not isinstance(answer, ChatCompletion) or not answer.choices:
-            raise BadAnswer(f"{str(answer)[:80]!r} has no choices")
-        return answer
 
-    def _taken(self, usage: CompletionUsage | None, worst: Usage) -> Usage:
+    def _taken(self, answer: Answer, worst: Usage) -> Usage:
         """Return what a request took; a server that does not say is taken to have used the most it could."""
-        return worst if usage is None else self._budget.usage(usage.prompt_tokens, usage.completion_tokens)
+        if answer.prompt_tokens is None or answer.completion_tokens is None:
+            return worst
+        return self._budget.usage(answer.prompt_tokens, answer.completion_tokens)
 
 
 class _Unable(Exception):
     """The server refused the options that continue a prefill."""
 
 
+def _client(url: str, secret: str, timeout: float) -> openai.AsyncOpenAI:
+    # A proxy from the environment cannot reach this machine's own servers and must not see their keys.
+    local = urlsplit(url).hostname in LOOPBACK
+    return openai.AsyncOpenAI(
+        base_url=url,
+        api_key=secret or "none",  # the client wants some key even where the server wants none
+        max_retries=0,
+        timeout=timeout,
+        http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if local else None,
+    )
+
+
 def _key(variable: str | None) -> str:
     if variable is None:
         return ""
-    key = os.environ.get(variable, "")
+    key = os.environ.get(variable, "").strip()  # files that hold keys end with a newline
     if not key:
         raise ModelError(
             f"The environment variable {variable} is not set; it should hold the key of the model's server. Set it in "
             "the shell that starts the pipeline, or give api_key_env: null for a server without keys."
+        )
+    if not (key.isascii() and key.isprintable() and " " not in key):
+        raise ModelError(
+            f"The environment variable {variable} holds no key: there are characters in it that no header can carry. "
+            "Set it to the key alone."
         )
     return key

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 
 import openai
 
-from agentdistill.errors import ContextOverflow, ModelError
+from agentdistill.errors import ContextOverflow, ModelError, ModelUnusable
 
 OVERFLOW = re.compile(r"context.length|maximum context|max_model_len|context window|prompt is too long", re.IGNORECASE)
 RETRIED_STATUSES = frozenset({408, 409, 425, 429})  # and all of 5xx
+REFUSAL_STATUSES = frozenset({400, 413, 422})  # of a request for what it says
+NO_QUOTA = "insufficient_quota"
 SHOWN_CHARACTERS = 300
 
 
@@ -23,7 +25,7 @@ class BadAnswer(Exception):
 def is_passing(error: Exception) -> bool:
     """Tell whether the same request may succeed later."""
     if isinstance(error, openai.APIStatusError):
-        if error.code == "insufficient_quota":
+        if error.code == NO_QUOTA:
             return False
         return error.status_code in RETRIED_STATUSES or error.status_code >= 500
     return isinstance(error, openai.APIConnectionError | BadAnswer | TimeoutError)
@@ -51,27 +53,36 @@ def retry_after(error: Exception) -> float | None:
     return None
 
 
+def is_refusal(error: BaseException | None) -> bool:
+    """Tell whether the server refused the request for what it says."""
+    return isinstance(error, openai.APIStatusError) and error.status_code in REFUSAL_STATUSES
+
+
 def refuses(error: Exception, parameter: str) -> bool:
     """Tell whether the server refused the request because of `parameter`."""
-    if not isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError):
+    if not (isinstance(error, openai.APIStatusError) and is_refusal(error)):
         return False
-    return error.param == parameter or re.search(rf"\b{parameter}\b", error.message) is not None
+    return error.param == parameter or re.search(rf"\b{parameter}\b", _text(error)) is not None
 
 
 def as_model_error(error: Exception, *, url: str, model: str, key_variable: str | None, secret: str) -> ModelError:
     """Return one sentence or two for the user. `secret` never appears in it, even if the server repeats it."""
     said = _said(error, secret)
     result: ModelError
-    if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
-        where = f"the key in the environment variable {key_variable}" if key_variable else "a request without a key"
-        result = ModelError(f"{url} refused {where}: {said}. Set the right key, and never write it into params.yaml.")
-    elif isinstance(error, openai.NotFoundError):
-        result = ModelError(f"{url} has no model {model!r}: {said}. Correct the model's name or the URL.")
-    elif isinstance(error, openai.APIStatusError):
-        if error.status_code in (400, 413, 422) and OVERFLOW.search(error.message):
+    if isinstance(error, openai.APIStatusError):
+        status = error.status_code
+        if status in (401, 403):
+            where = f"the key in the environment variable {key_variable}" if key_variable else "a request without a key"
+            kind = ModelUnusable if status == 401 else ModelError  # a moderated question has 403 as well
+            result = kind(f"{url} refused {where}: {said}. Set the right key, and never write it into params.yaml.")
+        elif status == 404:
+            result = ModelUnusable(f"{url} has no model {model!r}: {said}. Correct the model's name or the URL.")
+        elif status == 402 or error.code == NO_QUOTA:
+            result = ModelUnusable(f"The account at {url} has nothing left to pay with: {said}.")
+        elif is_refusal(error) and OVERFLOW.search(_text(error)):
             result = ContextOverflow(f"The prompt and max_tokens do not fit into {model!r} at {url}: {said}.")
         else:
-            result = ModelError(f"{url} refused a request to {model!r} with status {error.status_code}: {said}.")
+            result = ModelError(f"{url} refused a request to {model!r} with status {status}: {said}.{_advice(error)}")
     elif isinstance(error, openai.APITimeoutError | TimeoutError):
         result = ModelError(f"{url} did not answer in time. Raise timeout_seconds, or lower max_concurrency.")
     elif isinstance(error, openai.APIConnectionError):
@@ -81,8 +92,22 @@ def as_model_error(error: Exception, *, url: str, model: str, key_variable: str 
     return result
 
 
+def _advice(error: openai.APIStatusError) -> str:
+    if any(refuses(error, parameter) for parameter in ("temperature", "top_p")):
+        return " If the model takes no sampling but its own, set fixed_sampling: true in its block."
+    return ""
+
+
+def _text(error: openai.APIError) -> str:
+    """Return what the server said; a gateway hides its provider's reason below its own."""
+    metadata = error.body.get("metadata") if isinstance(error.body, dict) else None
+    if isinstance(metadata, dict) and "raw" in metadata:
+        return f"{error.message}: {metadata['raw']}"
+    return error.message
+
+
 def _said(error: Exception, secret: str) -> str:
-    text = error.message if isinstance(error, openai.APIError) else str(error)
+    text = _text(error) if isinstance(error, openai.APIError) else str(error)
     if isinstance(error, openai.APIConnectionError) and error.__cause__ is not None:
         text = str(error.__cause__) or type(error.__cause__).__name__
     if secret:

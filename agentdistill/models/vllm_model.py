@@ -101,6 +101,7 @@ class VllmModel:
         self._timeout_seconds = timeout_seconds
         self._attempts = attempts
         self._client: OpenAIModel | None = None
+        self._server: VllmServer | None = None
         self._stack = AsyncExitStack()
 
     @property
@@ -130,13 +131,15 @@ class VllmModel:
                 max_usd=None,
                 usd_per_million_prompt_tokens=0.0,
                 usd_per_million_completion_tokens=0.0,
+                fixed_sampling=False,
             )
+            self._server = server
             self._client = await stack.enter_async_context(client)
             self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._client = None
+        self._client = self._server = None
         await self._stack.aclose()
 
     def _tokenizer_argument(self, stack: AsyncExitStack) -> list[str]:
@@ -156,10 +159,14 @@ class VllmModel:
         seed: int,
         prefill: str | None = None,
     ) -> Reply:
-        """See `Model.sample`."""
-        if self._client is None:
+        """See `Model.sample`. Raises `ModelUnusable` when the server has ended."""
+        if self._client is None or self._server is None:
             raise ModelError("The vLLM server is not running. Ask inside `async with VllmModel(...)`.")
-        return await self._client.sample(messages, n=n, sampling=sampling, seed=seed, prefill=prefill)
+        try:
+            return await self._client.sample(messages, n=n, sampling=sampling, seed=seed, prefill=prefill)
+        except ModelError:
+            self._server.require_alive()
+            raise
 
 
 def is_cpu_build(environment: Path) -> bool:

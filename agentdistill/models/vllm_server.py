@@ -23,7 +23,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Self
 
-from agentdistill.errors import ModelError
+from agentdistill.errors import ModelError, ModelUnusable
 from agentdistill.models import tether
 
 POLL_SECONDS = 0.25
@@ -126,6 +126,15 @@ class VllmServer:
             raise ModelError(
                 f"vLLM refused the adapter {folder} with status {status}: {said}. It must have been trained on this "
                 "very model, with a rank of at most max_lora_rank."
+            )
+
+    def require_alive(self) -> None:
+        """Raise ModelUnusable, with the end of its log, if the server has ended by itself."""
+        if self._process is not None and self._process.returncode is not None:
+            raise ModelUnusable(
+                f"`vllm serve` ended with status {self._process.returncode} while it was needed; memory is the usual "
+                f"reason: lower max_sequences, context_tokens or gpu_memory. The end of its log, {self._log}:\n"
+                f"{self.log_tail()}"
             )
 
     async def _wait_until_ready(self, process: asyncio.subprocess.Process) -> None:

@@ -21,6 +21,9 @@ ANSWER_FILES = (
     "added_tokens.json",
     "chat_template*",
 )
+# Found by their names: the weights say what they are, the index only where.
+SHARD_INDEX = "*.safetensors.index.json"
+DUPLICATES = ("*.bin", "consolidated*")  # the same weights in other forms
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 ENGINE_VERSION = 1  # raise it when the engine (`engine.py`) would draw another answer to the same request
 
@@ -42,8 +45,9 @@ def find_model(path: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    wanted = [*ANSWER_FILES, SHARD_INDEX]
     try:
-        return Path(snapshot_download(path, allow_patterns=list(ANSWER_FILES), ignore_patterns=["*.bin"]))
+        return Path(snapshot_download(path, allow_patterns=wanted, ignore_patterns=list(DUPLICATES)))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(

@@ -19,8 +19,9 @@ class LedgerSession:
     """Implements `Session`. The interpreter is opened at the first action that the ledger does not have; the kept
     actions before it are run again there, their calls of tools as well.
 
-    Code that reads a clock or asks the system for randomness is answered as it was the first time. What a limit or a
-    failing tool decided is not stored, nor is anything that was run in a state that came of it.
+    Code that reads a clock or asks the system for randomness is answered as it was the first time; if its state is then
+    needed, what is run in that state is not stored, because another run would come to another. Nor is what a limit or a
+    failing tool decided, or anything that was run in a state that came of it.
     """
 
     def __init__(self, open_session: Callable[[], Awaitable[Session]], ledger: Ledger, fingerprint: str) -> None:
@@ -35,11 +36,13 @@ class LedgerSession:
         self._fingerprint = fingerprint
         self._session: Session | None = None
         self._kept: list[str] = []  # the actions that made the state
+        self._given: list[Outcome] = []  # what they gave
         self._reached = 0  # how many of them the interpreter has run
         self._repeatable = True  # whether running them again would make the same state
         self._codes: tuple[str, ...] = ()  # of the last `try_all`
         self._outcomes: list[Outcome] = []
         self._places: dict[int, int] = {}  # which of them ran, and as which candidate
+        self._ran: list[Outcome] = []  # what those gave here
 
     async def try_all(self, codes: Sequence[str]) -> list[Outcome]:
         """As `Session.try_all`, but what the ledger has is not run.
@@ -55,8 +58,8 @@ class LedgerSession:
         made: list[Outcome] = []
         if missing:
             session = await self._catch_up()
-            ran = await session.try_all([codes[index] for index in missing])
-            made = await asyncio.to_thread(self._stored, [requests[index] for index in missing], ran)
+            self._ran = await session.try_all([codes[index] for index in missing])
+            made = await asyncio.to_thread(self._stored, [requests[index] for index in missing], self._ran)
         self._outcomes = [
             made[self._places[index]] if outcome is None else outcome for index, outcome in enumerate(known)
         ]
@@ -66,11 +69,15 @@ class LedgerSession:
         """As `Session.keep`."""
         if not (0 <= index < len(self._outcomes) and self._outcomes[index].ok):
             raise ValueError(f"Candidate {index} failed, was kept already or does not exist, and cannot be kept.")
+        given = self._outcomes[index]
         if index in self._places and self._session is not None:
-            await self._session.keep(self._places[index])
+            place = self._places[index]
+            await self._session.keep(place)
             self._reached += 1
+            self._came_again(self._ran[place], given)
         self._kept.append(self._codes[index])
-        self._repeatable = self._repeatable and _is_repeatable(self._outcomes[index])
+        self._given.append(given)
+        self._repeatable = self._repeatable and _is_repeatable(given)
         self._outcomes = []
 
     async def close(self) -> None:
@@ -91,9 +98,14 @@ class LedgerSession:
                     "sandbox's limits, and if a tool failed, mend it; else forget what the action gave: agentdistill "
                     f"ledger prune --model {self._fingerprint}."
                 )
+            self._came_again(outcome, self._given[self._reached])
             await self._session.keep(0)
             self._reached += 1
         return self._session
+
+    def _came_again(self, outcome: Outcome, given: Outcome) -> None:
+        """Note whether an action came to what the model was shown of it."""
+        self._repeatable = self._repeatable and _shown(outcome) == _shown(given)
 
     def _stored(self, requests: Sequence[Request[Outcome]], outcomes: Sequence[Outcome]) -> list[Outcome]:
         """Store what would come out again. Return what stands: another process may have been first."""
@@ -101,6 +113,11 @@ class LedgerSession:
             self._ledger.put(request, outcome) if self._repeatable and _is_repeatable(outcome) else outcome
             for request, outcome in zip(requests, outcomes, strict=True)
         ]
+
+
+def _shown(outcome: Outcome) -> tuple[object, ...]:
+    """What the model and the vote see of an action."""
+    return outcome.logs, outcome.value, outcome.canonical, outcome.final_answer
 
 
 def _is_repeatable(outcome: Outcome) -> bool:

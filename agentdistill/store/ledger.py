@@ -35,7 +35,7 @@ from agentdistill.records import Message, Outcome, Reply, Sampling
 R = TypeVar("R", Reply, Outcome)
 
 SCHEMA_VERSION = 1
-BUSY_SECONDS = 60.0  # how long a writer waits for the others; each holds the lock for well under a millisecond
+BUSY_SECONDS = 600.0  # how long a writer waits; the others hold the lock for a millisecond, but a prune for minutes
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS replies (
     number INTEGER PRIMARY KEY,
@@ -152,6 +152,10 @@ class Ledger:
                 f"{self.path} is a ledger of version {version}; this code reads version {SCHEMA_VERSION}. Delete the "
                 "file (its replies will be asked for again) or use the code that wrote it."
             )
+        tables = {name for (name,) in self._writer.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if tables and "replies" not in tables:
+            names = ", ".join(sorted(tables))
+            raise DataError(f"{self.path} is no ledger but a database with the tables {names}. Correct the path.")
         self._writer.execute("PRAGMA journal_mode=WAL")
         self._writer.execute(SCHEMA)
         self._writer.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
@@ -256,6 +260,11 @@ class Ledger:
             raise self._failure(error) from error
 
     def _failure(self, error: Exception) -> DataError:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+            return DataError(
+                f"Another process has held the ledger {self.path} for {BUSY_SECONDS:g} seconds. Wait until it is done "
+                "(a large ledger takes minutes to prune) and run the stage again."
+            )
         return DataError(
             f"The ledger {self.path} cannot be used: {error}. If the disk is not full and the path is right, delete "
             "the file; its replies will be asked for again."

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from agentdistill.agent import Agent, request_seed
+from agentdistill.agent import Agent, Tally, request_seed
 from agentdistill.errors import BudgetExceeded, ContextOverflow, ModelError, SandboxError
+from agentdistill.models.openai_model import OpenAIModel
 from agentdistill.records import Message, Reply, Sampling, Trajectory
+from tests.models.fake_server import FakeServer, change
+from tests.models.test_openai_model import make_options
 from tests.scripted import GREEDY, LocalSession, ScriptedModel, problem, turn
 
 
@@ -24,6 +27,12 @@ def agent(model: object, *, candidates: int = 1, max_steps: int = 3, deadline_se
         recipe="agent",
         seed=0,
     )
+
+
+def prefills(trajectory: Trajectory) -> object:
+    tally = Tally()
+    tally.add(trajectory)
+    return tally.metrics()["prefills"]
 
 
 async def solve(model: ScriptedModel, session: LocalSession | None = None, **options: int) -> Trajectory:
@@ -132,6 +141,25 @@ async def test_a_prefix_that_went_into_the_prompt_is_not_written_into_the_turn()
     trajectory = await agent(model).solve(problem(), LocalSession().open, thought="Take two.")
     assert trajectory.messages[2].text == turn("final_answer(4)")
     assert (trajectory.messages[2].prefix, trajectory.prefill) == (0, "prompted")
+    assert prefills(trajectory) == {"disregarded": 1}
+
+
+@pytest.mark.parametrize("continues", [True, False])
+async def test_a_hosted_teachers_turn_holds_the_first_thought_once(continues: bool) -> None:
+    thought, rest = "Thought: Take two.\n", "Then add.\nCode:\n```py\nfinal_answer(4)\n```"
+    said = rest if continues else thought + rest
+    choices = [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": said}}]
+    async with (
+        FakeServer(continues=continues) as server,
+        OpenAIModel(**make_options(server.url, api_key_env=None)) as model,
+    ):
+        await model.sample([Message(role="user", text="q")], n=1, sampling=GREEDY, seed=0, prefill="x")  # finds out
+        server.faults.append(change(choices=choices))
+        trajectory = await agent(model).solve(problem(), LocalSession().open, thought="Take two.")
+    assert trajectory.messages[2].text == thought + rest
+    assert trajectory.messages[2].prefix == len(thought)
+    assert trajectory.answer == "4"
+    assert prefills(trajectory) == {"continued" if continues else "prompted": 1}
 
 
 @pytest.mark.parametrize(

@@ -31,10 +31,10 @@ async def test_too_many_failures_raise_with_the_first_error() -> None:
     tally = Tally()
     tally.add(await solved(ModelError("connection refused")))
     tally.add(await solved([turn("final_answer(1)")] * 2))
-    tally.require_sound(0.5)
+    tally.require_sound(0.5, 2)
     with pytest.raises(ModelError, match=r"1 of 2 episodes.*connection refused"):
-        tally.require_sound(0.4)
+        tally.require_sound(0.4, 2)
 
 
 def test_nothing_counted_is_sound() -> None:
-    Tally().require_sound(0.0)
+    Tally().require_sound(0.0, 10)

@@ -3,9 +3,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from agentdistill.errors import BudgetExceeded, ConfigError, ModelError
+from agentdistill.errors import BudgetExceeded, ConfigError, ModelError, ModelUnusable
 from agentdistill.grading.batch import open_graders
-from agentdistill.grading.judge import JudgeGrader, messages, parse
+from agentdistill.grading.judge import PATIENCE, JudgeGrader, messages, parse
 from agentdistill.records import Completion, Message, Problem, Reply, Sampling, Usage
 
 PROBLEM = Problem.create(
@@ -73,6 +73,28 @@ async def test_failing_judge_leaves_the_answer_ungraded() -> None:
 async def test_spent_budget_ends_the_grading() -> None:
     with pytest.raises(BudgetExceeded):
         await JudgeGrader(Scripted(BudgetExceeded("no money")), exact_first=False).grade(PROBLEM, "Byron")
+
+
+async def test_a_judge_that_never_worked_ends_the_grading() -> None:
+    grader = JudgeGrader(Scripted(ModelError("temperature refused")), exact_first=False)
+    for _ in range(PATIENCE - 1):
+        assert (await grader.grade(PROBLEM, "Byron")).correct is None
+    with pytest.raises(ModelError, match="temperature refused"):
+        await grader.grade(PROBLEM, "Byron")
+
+
+async def test_a_judge_that_has_worked_may_fail_on_answers() -> None:
+    model = Scripted('{"verdict": "wrong"}')
+    grader = JudgeGrader(model, exact_first=False)
+    await grader.grade(PROBLEM, "Byron")
+    model.reply = ModelError("gone")
+    for _ in range(2 * PATIENCE):
+        assert (await grader.grade(PROBLEM, "Byron")).correct is None
+
+
+async def test_a_judge_whose_key_is_wrong_ends_the_grading_at_once() -> None:
+    with pytest.raises(ModelUnusable):
+        await JudgeGrader(Scripted(ModelUnusable("wrong key")), exact_first=False).grade(PROBLEM, "Byron")
 
 
 async def test_missing_answer_is_wrong_without_asking() -> None:

@@ -19,7 +19,14 @@ class FakeServer:
     `bodies` holds the requests as they came, `keys` their authorization headers.
     """
 
-    def __init__(self, *, continues: bool = True, choices: int | None = None, finish: str = "stop") -> None:
+    def __init__(
+        self,
+        *,
+        continues: bool = True,
+        choices: int | None = None,
+        finish: str = "stop",
+        refuses: dict[str, str] | None = None,
+    ) -> None:
         self.faults: deque[Fault] = deque()
         self.bodies: list[Body] = []
         self.keys: list[str] = []
@@ -27,6 +34,7 @@ class FakeServer:
         self._continues = continues
         self._choices = choices
         self._finish = finish
+        self._refuses = refuses or {}  # fields of a request, and what is said to them
 
     @property
     def url(self) -> str:
@@ -59,6 +67,8 @@ class FakeServer:
                 self.keys.append(headers.get("authorization", ""))
                 if self.faults:
                     await self.faults.popleft()(self, body, writer)
+                elif refused := [said for name, said in self._refuses.items() if name in body]:
+                    await refuse(400, refused[0])(self, body, writer)
                 else:
                     await self.answer(writer, self.completion(body))
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):

@@ -89,6 +89,21 @@ async def test_a_pause_holds_back_new_requests() -> None:
         assert time.monotonic() - start >= 0.05
 
 
+async def test_a_pause_that_grows_while_it_lasts_is_kept_to_its_end() -> None:
+    limit = AdaptiveLimit(maximum=3)
+    limit.pause(0.05)
+    start = time.monotonic()
+
+    async def wait() -> float:
+        async with limit.slot():
+            return time.monotonic() - start
+
+    waiting = asyncio.create_task(wait())
+    await asyncio.sleep(0.02)
+    limit.pause(0.1)
+    assert await waiting >= 0.12
+
+
 async def test_a_server_of_known_capacity_is_filled_at_once() -> None:
     limit = AdaptiveLimit(maximum=50, start=50)
     assert limit.limit == 50

@@ -41,6 +41,17 @@ class CountingModel:
         return Reply(completions=(completion,), usage=usage)
 
 
+async def test_a_stage_reports_all_that_a_billed_model_took(tmp_path: Path) -> None:
+    class Billed(CountingModel):
+        spent = Usage(requests=7, prompt_tokens=9, completion_tokens=9, cost_usd=1.5)  # failed requests too
+
+    with Ledger(tmp_path / "l") as ledger:
+        free, billed = LedgerModel(CountingModel(), ledger), LedgerModel(Billed(), ledger)
+        await free.sample(QUESTION, n=1, sampling=SAMPLING, seed=0)
+        assert free.counts() == {"ledger_hits": 0, "ledger_misses": 1}
+        assert billed.counts() == {"ledger_hits": 0, "ledger_misses": 0, "requests": 7, "cost_usd": 1.5}
+
+
 async def test_a_hit_counts_tokens_but_neither_request_nor_dollars(tmp_path: Path) -> None:
     with Ledger(tmp_path / "l") as ledger:
         model = LedgerModel(CountingModel(), ledger)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agentdistill.errors import BudgetExceeded, ContextOverflow, ModelError
+from agentdistill.errors import BudgetExceeded, ContextOverflow, ModelError, ModelUnusable
 from agentdistill.models import openai_model
 from agentdistill.models.factory import open_model
 from agentdistill.models.openai_model import OpenAIModel
@@ -40,6 +40,7 @@ def make_options(*urls: str, **changes: Any) -> dict[str, Any]:
         "max_usd": None,
         "usd_per_million_prompt_tokens": 1.0,
         "usd_per_million_completion_tokens": 2.0,
+        "fixed_sampling": False,
         **changes,
     }
 
@@ -79,6 +80,11 @@ async def test_a_request_says_what_was_asked() -> None:
         garble(b"\xff\xfe"),
         change(choices=[]),
         change(choices=None),
+        change(choices=[None]),
+        change(choices=[{"index": 0, "finish_reason": "stop"}]),
+        change(choices=[{"index": 0, "finish_reason": "error", "message": {"role": "assistant", "content": "hal"}}]),
+        change(choices=[{"index": 0, "error": {"code": 502, "message": "gone"}, "message": {"content": "hal"}}]),
+        garble(b'{"error": {"code": 429, "message": "slow down"}}'),
     ],
 )
 async def test_a_passing_fault_is_retried(fault: Fault) -> None:
@@ -126,7 +132,13 @@ async def test_retry_after_holds_back_every_request() -> None:
         (refuse(400, "maximum context length is 4096 tokens"), ContextOverflow, "do not fit into 'm'"),
         (refuse(429, "pay first", code="insufficient_quota"), ModelError, "pay first"),
         (refuse(429, headers={"retry-after": "86400"}), ModelError, "429"),
-        (refuse(400, "temperature out of range"), ModelError, "status 400: .*temperature out of range"),
+        (refuse(400, "temperature out of range"), ModelError, "status 400: .*temperature out of range.*fixed_sampling"),
+        (garble(b'{"error": {"code": 402, "message": "Insufficient credits"}}'), ModelUnusable, "Insufficient credits"),
+        (
+            garble(b'{"error": {"code": 400, "message": "Provider error", "metadata": {"raw": "bad schema"}}}'),
+            ModelError,
+            "Provider error: bad schema",
+        ),
     ],
 )
 async def test_a_lasting_fault_is_one_sentence_at_once(fault: Fault, kind: type[Exception], sentence: str) -> None:
@@ -186,6 +198,82 @@ async def test_the_other_name_of_the_token_limit_is_learnt() -> None:
     assert server.bodies[-1]["max_completion_tokens"] == 8
 
 
+async def test_all_requests_in_flight_learn_from_the_same_refusal() -> None:
+    refuses = {"max_tokens": "Unsupported parameter: use 'max_completion_tokens'"}
+    async with FakeServer(refuses=refuses) as server, make_model(server.url) as model:
+        replies = await asyncio.gather(*(ask(model, seed=seed) for seed in range(30)))
+    assert len(replies) == 30
+    assert "max_completion_tokens" in server.bodies[-1]
+
+
+async def test_a_reasoning_model_is_asked_for_its_own_sampling_and_its_text_is_cut_here() -> None:
+    said = [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "fine END of it"}}]
+    refuses = {name: f"Unsupported parameter: '{name}'" for name in ("temperature", "top_p", "stop", "seed")}
+    async with FakeServer(refuses=refuses) as server, make_model(server.url, fixed_sampling=True) as model:
+        await ask(model)
+        server.faults.append(change(choices=said))
+        assert (await ask(model)).completions[0].text == "fine "
+    assert server.bodies[-1].keys() == {"model", "messages", "n", "max_tokens"}
+
+
+@pytest.mark.parametrize("value", [1.0, 0.0])
+async def test_a_temperature_that_is_refused_is_dropped_only_where_it_says_nothing(value: float) -> None:
+    sampling = SAMPLING.model_copy(update={"temperature": value})
+    refuses = {"temperature": "Unsupported value: 'temperature'"}
+    async with FakeServer(refuses=refuses) as server, make_model(server.url) as model:
+        if value == 1.0:
+            assert await ask(model, sampling=sampling)
+        else:
+            with pytest.raises(ModelError, match="set fixed_sampling: true"):
+                await ask(model, sampling=sampling)
+
+
+async def test_after_a_lasting_fault_of_the_account_nothing_more_is_sent() -> None:
+    async with FakeServer() as server, make_model(server.url) as model:
+        server.faults.append(refuse(401, "no"))
+        for _ in range(3):
+            with pytest.raises(ModelUnusable, match="refused the key"):
+                await ask(model)
+    assert len(server.bodies) == 1
+
+
+async def test_odd_but_whole_replies_are_read() -> None:
+    parts = [{"type": "text", "text": "one "}, {"type": "text", "text": "two \ud83d"}, {"type": "image"}]
+    message = {"role": "assistant", "content": parts}
+    async with FakeServer() as server, make_model(server.url) as model:
+        server.faults.append(change(choices=[{"index": 0, "finish_reason": None, "message": message}]))
+        server.faults.append(change(usage={"prompt_tokens": None, "completion_tokens": None}))
+        reply = await ask(model)
+        assert reply.completions[0].text == "one two \ufffd"
+        assert reply.model_dump_json()
+        assert (await ask(model)).usage.completion_tokens == SAMPLING.max_tokens  # the most it could take
+
+
+async def test_a_proxy_never_stands_before_this_machines_own_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with FakeServer() as proxy, FakeServer() as server:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        async with make_model(server.url) as model:
+            await ask(model)
+    assert len(server.bodies) == 1
+    assert proxy.keys == []
+
+
+@pytest.mark.parametrize("stored", [f"{KEY}\n", f" {KEY} "])
+async def test_space_around_a_key_is_not_part_of_it(monkeypatch: pytest.MonkeyPatch, stored: str) -> None:
+    monkeypatch.setenv("TEST_MODEL_KEY", stored)
+    async with FakeServer() as server, make_model(server.url) as model:
+        await ask(model)
+    assert server.keys == [f"Bearer {KEY}"]
+
+
+def test_what_cannot_be_a_key_is_refused_without_being_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEST_MODEL_KEY", f"{KEY}\nsecond line")
+    with pytest.raises(ModelError, match="TEST_MODEL_KEY holds no key") as caught:
+        make_model("http://127.0.0.1:9/v1")
+    assert KEY not in str(caught.value)
+
+
 async def test_finish_reason_length_is_truncated() -> None:
     async with FakeServer(finish="length") as server, make_model(server.url) as model:
         assert (await ask(model)).completions[0].truncated
@@ -222,12 +310,25 @@ async def test_a_prefill_is_prompted_for_where_the_server_cannot(refusing: bool)
     assert "continue_final_message" not in server.bodies[-1]
 
 
-async def test_a_prompted_prefill_is_not_repeated_in_the_text() -> None:
+async def test_a_server_that_refuses_to_continue_only_later_is_asked_in_the_prompt() -> None:
+    async with FakeServer() as server, make_model(server.url) as model:
+        await ask(model, prefill="Thought: x")
+        server.faults.append(refuse(400, "continue_final_message is set but the final message does not appear"))
+        assert (await ask(model, prefill="Thought: x")).prefill == "prompted"
+
+
+async def test_a_server_that_refuses_to_be_probed_is_asked_in_the_prompt() -> None:
+    async with FakeServer() as server, make_model(server.url) as model:
+        server.faults.append(refuse(400, "Invalid request"))
+        assert (await ask(model, prefill="Thought: x")).prefill == "prompted"
+
+
+async def test_what_a_model_wrote_to_a_prompted_prefill_is_whole() -> None:
     text = [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Thought: x and more"}}]
     async with FakeServer(continues=False) as server, make_model(server.url) as model:
         await ask(model, prefill="Thought: x")
         server.faults.append(change(choices=text))
-        assert (await ask(model, prefill="Thought: x")).completions[0].text == " and more"
+        assert (await ask(model, prefill="Thought: x")).completions[0].text == "Thought: x and more"
 
 
 async def test_caps_are_checked_before_sending() -> None:
@@ -289,6 +390,7 @@ def fingerprints() -> Iterator[str]:
         ("m", [one], "v2"),
     ):
         yield OpenAIModel(**{**make_options(*urls, identity=identity), "model": model}).fingerprint
+    yield make_model(one, fixed_sampling=True).fingerprint
 
 
 def test_fingerprints_differ_where_the_answers_may() -> None:

@@ -1,7 +1,9 @@
 """Supervising `vllm serve`: ready, failing, slow, stopped with its children. A small program stands in for vLLM here;
 `test_vllm_model.py` runs the real one where it is installed."""
 
+import asyncio
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agentdistill.errors import ModelError
+from agentdistill.errors import ModelError, ModelUnusable
 from agentdistill.models import tether
 from agentdistill.models.vllm_server import VllmServer
 from tests.processes import alive
@@ -102,6 +104,15 @@ async def test_a_server_that_is_not_ready_in_time_is_stopped(tmp_path: Path) -> 
         await make_server(tmp_path, "hang", start_seconds=3.0).__aenter__()
     assert "still loading" in str(caught.value)
     assert running(tmp_path) == []
+
+
+async def test_a_server_that_ends_while_it_is_needed_is_said_to_have_ended(tmp_path: Path) -> None:
+    async with make_server(tmp_path, "serve") as server:
+        server.require_alive()
+        os.kill(running(tmp_path)[0], signal.SIGKILL)
+        await asyncio.sleep(0.5)  # the event loop has to hear of it
+        with pytest.raises(ModelUnusable, match="ended with status 137 while it was needed"):
+            server.require_alive()
 
 
 async def test_the_key_is_not_on_the_command_line(tmp_path: Path) -> None:

@@ -134,6 +134,29 @@ async def test_of_two_processes_the_first_answer_stands(tmp_path: Path) -> None:
         assert outcome.value == "1"
 
 
+async def test_nothing_is_kept_of_a_state_that_came_out_otherwise_than_it_was_shown(tmp_path: Path) -> None:
+    bare = Answering(Outcome(ok=True, value="0.1"))
+    with Ledger(tmp_path / "l") as ledger:
+        await play(LedgerSession(bare.open, ledger, "code"), [(["x = random()\nx"], 0)])
+        bare.outcome = Outcome(ok=True, value="0.7")
+        ((shown,), _) = await play(LedgerSession(bare.open, ledger, "code"), [(["x = random()\nx"], 0), (["x"], 9)])
+        assert shown.value == "0.1"
+        assert ledger.get(Request.action("code", ["x = random()\nx"], "x")) is None
+
+
+async def test_nothing_is_kept_of_a_state_whose_action_another_process_answered_otherwise(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l") as ledger:
+
+        class Late(Answering):
+            async def try_all(self, codes: Sequence[str]) -> list[Outcome]:
+                ledger.put(Request.action("code", [], "x = random()\nx"), Outcome(ok=True, value="0.1"))
+                return await super().try_all(codes)
+
+        session = LedgerSession(Late(Outcome(ok=True, value="0.7")).open, ledger, "code")
+        await play(session, [(["x = random()\nx"], 0), (["x"], 9)])
+        assert ledger.get(Request.action("code", ["x = random()\nx"], "x")) is None
+
+
 async def test_after_a_step_that_broke_off_nothing_of_the_step_before_can_be_kept(tmp_path: Path) -> None:
     class Broken(Answering):
         async def try_all(self, codes: Sequence[str]) -> list[Outcome]:

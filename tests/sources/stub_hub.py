@@ -1,4 +1,4 @@
-"""A server on loopback that speaks as much of the hub's API as `datasets` asks for."""
+"""A server on loopback that speaks as much of the hub's API as `datasets` and `snapshot_download` ask for."""
 
 from __future__ import annotations
 
@@ -42,10 +42,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, *, body: bool) -> None:
         parts = unquote(urlparse(self.path).path).strip("/").split("/")
-        if parts[:2] == ["api", "datasets"]:
+        if parts[:2] in (["api", "datasets"], ["api", "models"]):
             self._api("/".join(parts[2:4]), parts[4:])
         elif parts[0] == "datasets" and parts[3] == "resolve":
             self._file("/".join(parts[1:3]), parts[4], "/".join(parts[5:]), body=body)
+        elif parts[2:3] == ["resolve"]:
+            self._file("/".join(parts[:2]), parts[3], "/".join(parts[4:]), body=body)
         else:
             self._missing("EntryNotFound")
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from agentdistill.errors import DataError
 from agentdistill.records import Completion, Message, Reply, Sampling, Usage
+from agentdistill.store import ledger as ledger_module
 from agentdistill.store.ledger import Ledger, Request, total_bytes
 
 BASE: dict[str, Any] = {
@@ -130,6 +131,27 @@ def test_a_file_that_is_no_ledger_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "l").write_bytes(b"no database" * 1000)
     with pytest.raises(DataError, match=r"cannot be used.*delete the file"):
         Ledger(tmp_path / "l")
+
+
+def test_another_programs_database_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "other.db") as connection:
+        connection.execute("CREATE TABLE runs (name TEXT)")
+    before = (tmp_path / "other.db").read_bytes()
+    with pytest.raises(DataError, match=r"is no ledger but a database with the tables runs"):
+        Ledger(tmp_path / "other.db")
+    assert (tmp_path / "other.db").read_bytes() == before
+
+
+def test_a_ledger_that_another_process_holds_is_not_to_be_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "BUSY_SECONDS", 0.1)
+    with Ledger(tmp_path / "l") as ledger, sqlite3.connect(tmp_path / "l", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DataError, match=r"Another process has held.*Wait until it is done") as caught:
+            ledger.put(make_request(), make_reply("a"))
+        other.execute("ROLLBACK")
+    assert "delete" not in str(caught.value)
 
 
 def test_a_ledger_of_another_version_is_refused(tmp_path: Path) -> None:
