@@ -14,7 +14,8 @@ from functools import lru_cache
 import sympy
 
 from agentdistill.grading.nodes import Based, Group, Matrix, Named, Node, Relation, Scalar, Unreadable, Words
-from agentdistill.grading.reading import as_set, canonical, read
+from agentdistill.grading.reading import canonical, read
+from agentdistill.grading.regions import as_set
 
 DIGITS = 50
 EXACT = sympy.Float("1e-40", DIGITS)  # relative; far above the rounding of 50 digits, far below any real difference
@@ -66,7 +67,9 @@ def equal(gold: Node, answer: Node) -> bool:
         case (Based(digits=digits), Scalar(expr=expr)) | (Scalar(expr=expr), Based(digits=digits)):
             return bool(expr.is_Integer) and str(expr) == digits
         case (Words(), Words()):
-            return _words(gold) == _words(answer)
+            return _words(gold.text) == _words(answer.text)
+        case (Words(text), Scalar(letters=letters)) | (Scalar(letters=letters), Words(text)) if letters:
+            return _words(text) == _words(letters)
         case (Words(), Scalar(expr=sympy.Symbol())) | (Scalar(expr=sympy.Symbol()), Words()):
             word, symbol = (gold, answer) if isinstance(gold, Words) else (answer, gold)
             assert isinstance(word, Words)
@@ -80,20 +83,22 @@ def equal(gold: Node, answer: Node) -> bool:
             return _matrix_equal(gold, answer)
         case (Group(), Matrix()):
             return _matrix_equal(answer, gold)
-        case (Group(), Group()):
-            return _groups_equal(gold, answer)
+        case (Group(), Group()) if _groups_equal(gold, answer):
+            return True
         case (Group(kind="list" | "set" | "[]", items=(only,)), _):
             return equal(only, answer)
         case (_, Group(kind="list" | "set" | "[]", items=(only,))):
             return equal(gold, only)
+        case (Group(joined=""), Group(joined="")):
+            return False
         case (Relation(), Relation()) if _relations_equal(gold, answer):
             return True
     left_set, right_set = as_set(gold), as_set(answer)
     return left_set is not None and right_set is not None and _sets_equal(left_set, right_set)
 
 
-def _words(words: Words) -> str:
-    return " ".join(words.text.casefold().strip("(). ").split())
+def _words(text: str) -> str:
+    return " ".join(text.casefold().strip("(). ").split())
 
 
 def _ordered(gold: Sequence[Node], answer: Sequence[Node]) -> bool:
@@ -113,6 +118,8 @@ def _unordered(gold: Sequence[Node], answer: Sequence[Node]) -> bool:
 
 
 def _groups_equal(gold: Group, answer: Group) -> bool:
+    if gold.joined and answer.joined and gold.joined != answer.joined:
+        return False
     interval = len(gold.items) == 2
     match gold.kind, answer.kind:
         case ("list" | "set", "list" | "set" | "[]"):
@@ -125,9 +132,17 @@ def _groups_equal(gold: Group, answer: Group) -> bool:
         # Two items may be an interval, and then the brackets matter.
         case ("()", "[]") | ("[]", "()" | "list"):
             return not interval and _ordered(gold.items, answer.items)
+        case ("()", "set"):
+            return _point_equal(gold.items, answer.items)
         case ("(]", "(]") | ("[)", "[)"):
             return _ordered(gold.items, answer.items)
     return False
+
+
+def _point_equal(gold: Sequence[Node], answer: Sequence[Node]) -> bool:
+    """Compare with the coordinates that `{x: 2, y: 3}` names; their names give the order."""
+    coordinates = {item.name: item.value for item in answer if isinstance(item, Named)}
+    return len(coordinates) == len(answer) and _ordered(gold, [coordinates[name] for name in sorted(coordinates)])
 
 
 def _matrix_equal(matrix: Matrix, group: Group) -> bool:
@@ -159,11 +174,11 @@ def _relations_equal(gold: Relation, answer: Relation) -> bool:
     for turn in range(len(POINTS)):
         point = _point(symbols, turn)
         left, right = _evaluate(gold.difference, point), _evaluate(answer.difference, point)
-        if left is None or right is None or right == 0:
+        if left is None or right is None or right == 0 or not (left.is_finite and right.is_finite):
             return False
         ratios.append(left / right)
     same = all(_close(ratio, ratios[0], EXACT) for ratio in ratios)
-    return same and ratios[0] != 0 and (gold.sign == "=" or bool(sympy.re(ratios[0]) > 0))
+    return same and ratios[0] != 0 and (gold.sign in ("=", "!=") or bool(sympy.re(ratios[0]) > 0))
 
 
 def _sets_equal(left: sympy.Set, right: sympy.Set) -> bool:

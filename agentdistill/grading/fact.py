@@ -1,8 +1,8 @@
 """Grade short factual answers by exact match or token overlap after the usual normalisation.
 
 Normalisation and F1 are those of SQuAD (Rajpurkar et al. 2016, arXiv 1606.05250) and HotpotQA: lower case, no
-punctuation, no articles. On top of it numbers in words and dates are brought to one form. Whether two texts mean the
-same beyond their words is for the judge.
+punctuation, no articles. On top of it numbers in words, dates and initials are brought to one form. Whether two texts
+mean the same beyond their words is for the judge.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
+from itertools import groupby
 
-from agentdistill.grading.words import FIRST_WORDS, number_from_words, ordinal_from_word
+from agentdistill.grading.words import FIRST_WORDS, number_from_words, ordinal_from_words
 from agentdistill.records import Problem, Verdict
 
 _ARTICLES = {"a", "an", "the"}
@@ -20,6 +21,8 @@ _CLOSED = {"yes", "no", "noanswer"}  # as in HotpotQA: these overlap with nothin
 _DROP = re.compile(r"['\u2019`]")
 _NOT_WORD = re.compile(r"[^\w.]+|(?<!\d)\.|\.(?!\d)|_")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+# "u.s." and "j. k."; only the last may lack its full stop, and an "a" then only without a space: it may be an article.
+_INITIALS = re.compile(r"(?<!\w)(?:[^\W\d_]\.\s*)+(?:(?<=\.)[^\W\d_]|(?<=\s)(?!a)[^\W\d_])?(?!\w)")
 _MONTHS = (
     "january", "february", "march", "april", "may", "june",
     "july", "august", "september", "october", "november", "december",
@@ -41,8 +44,9 @@ def normalise(text: str) -> str:
     for pattern in _DATES:
         text = pattern.sub(_date, text)
     text = _THOUSANDS.sub("", _DROP.sub("", text))
+    text = _INITIALS.sub(lambda match: re.sub(r"[.\s]", "", match.group()) + " ", text)
     words = list(_digits(_NOT_WORD.sub(" ", text).split()))
-    return " ".join([word for word in words if word not in _ARTICLES] or words)
+    return " ".join(_initials_joined([word for word in words if word not in _ARTICLES] or words))
 
 
 def _date(match: re.Match[str]) -> str:
@@ -61,17 +65,32 @@ def _digits(words: list[str]) -> Iterator[str]:
     position = 0
     while position < len(words):
         # "a hundred" and "minus two" are for mathematics; in names these words stand for themselves.
-        longest = _LONGEST_NUMBER if words[position] in FIRST_WORDS else 0
+        longest = _LONGEST_NUMBER if words[position] in FIRST_WORDS else 1
         for length in range(min(longest, len(words) - position), 0, -1):
-            number = number_from_words(" ".join(words[position : position + length]))
+            number = _number(" ".join(words[position : position + length]))
             if number is not None:
-                yield str(number)
+                yield number
                 position += length
                 break
         else:
-            ordinal = ordinal_from_word(words[position])
-            yield words[position] if ordinal is None else f"{ordinal}th"
+            yield words[position]
             position += 1
+
+
+def _number(phrase: str) -> str | None:
+    if (cardinal := number_from_words(phrase)) is not None:
+        return str(cardinal)
+    ordinal = ordinal_from_words(phrase)
+    return None if ordinal is None else f"{ordinal}th"
+
+
+def _initials_joined(words: list[str]) -> Iterator[str]:
+    """Yield the words with runs of single letters as one: "j k rowling" becomes "jk rowling"."""
+    for single, run in groupby(words, key=lambda word: len(word) == 1 and word.isalpha()):
+        if single:
+            yield "".join(run)
+        else:
+            yield from run
 
 
 def exact_match(gold: str, answer: str) -> bool:

@@ -12,12 +12,17 @@ from agentdistill.grading.units import Unit
 
 @dataclass(frozen=True)
 class Scalar:
-    """A number or expression. `rounded` says that it was printed from a double, so that it is exact to 1e-12 only."""
+    """A number or expression.
+
+    `rounded` says that it was printed from a double, so that it is exact to 1e-12 only. `letters` is the text of a
+    product that is nothing but letters, which may have been meant as a word.
+    """
 
     expr: sympy.Expr
     rounded: bool = False
     percent: bool = False
     unit: Unit | None = None
+    letters: str = ""
 
 
 @dataclass(frozen=True)
@@ -30,10 +35,14 @@ class Based:
 
 @dataclass(frozen=True)
 class Group:
-    """Several items: a bare list, a set in braces, or items in round, square or mixed brackets."""
+    """Several items: a bare list, a set in braces, or items in round, square or mixed brackets.
+
+    A list of relations or intervals may be `joined` by a word to one condition; "" is any other list.
+    """
 
     kind: Literal["list", "set", "()", "[]", "(]", "[)"]
     items: tuple[Node, ...]
+    joined: Literal["", "or", "and"] = ""
 
 
 @dataclass(frozen=True)
@@ -60,10 +69,10 @@ class Named:
 
 @dataclass(frozen=True)
 class Relation:
-    """`difference` compared with zero: "=", "<" or "<="."""
+    """`difference` compared with zero: "=", "!=", "<" or "<="."""
 
     difference: sympy.Expr
-    sign: Literal["=", "<", "<="]
+    sign: Literal["=", "!=", "<", "<="]
 
 
 @dataclass(frozen=True)

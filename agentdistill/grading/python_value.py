@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import sympy
 
+T = TypeVar("T")
 Value = object  # a sympy expression, set or matrix, or a list/tuple/set of such
 
 
@@ -64,6 +66,7 @@ _FUNCTIONS: dict[str, Callable[..., object]] = {
     "Intersection": sympy.Intersection,
     "Complement": sympy.Complement,
     "Eq": sympy.Eq,
+    "Ne": sympy.Ne,
     "Matrix": _matrix,
     "ImmutableMatrix": _matrix,
     "ImmutableDenseMatrix": _matrix,
@@ -178,14 +181,14 @@ def _value(node: ast.expr) -> Value:
             return tuple(map(_value, items))
         case ast.List(elts=items):
             return [_value(item) for item in items]
+        case ast.Set(elts=items):
+            return sympy.FiniteSet(*map(_value, items))
         case ast.Call(func=function, args=arguments, keywords=keywords):
             if any(keyword.arg != "dtype" for keyword in keywords):
                 raise NotPython
-            return _FUNCTIONS[_name(function)](*map(_value, arguments))
+            return _look_up(function, _FUNCTIONS)(*map(_value, arguments))
         case ast.Attribute():
-            name = _name(node)
-            if name in _NAMES:
-                return _NAMES[name]
+            return _look_up(node, _NAMES)
     raise NotPython
 
 
@@ -196,12 +199,12 @@ def _rational(number: float) -> sympy.Rational:
     return sympy.Rational(repr(number))
 
 
-def _name(node: ast.expr) -> str:
-    """Return the name of a known function or constant, its module left out."""
+def _look_up(node: ast.expr, known: Mapping[str, T]) -> T:
+    """Return the known function or constant that `node` names, its module left out."""
     text = ast.unparse(node)
     head, _, tail = text.partition(".")
     if tail and head in _MODULES:
         text = tail
-    if text in _FUNCTIONS or text in _NAMES:
-        return text
-    raise NotPython(text)
+    if text not in known:
+        raise NotPython(text)
+    return known[text]

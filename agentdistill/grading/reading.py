@@ -13,6 +13,7 @@ import sympy
 
 from agentdistill.grading.nodes import Based, Group, Matrix, Named, Node, Relation, Scalar, Sets, Unreadable, Words
 from agentdistill.grading.notation import enclosed, split_top, tidy
+from agentdistill.grading.regions import as_set, is_condition, is_region
 from agentdistill.grading.scalars import is_grouped, read_scalar
 from agentdistill.grading.words import number_from_words
 
@@ -23,11 +24,17 @@ _ROW, _CELL = re.compile(r"\\\\"), re.compile("&")
 _UNION = re.compile(r"\\cup(?![A-Za-z])|\bU\b|\bunion\b")
 _MEMBER = re.compile(r"(?:\\?[A-Za-z](?:\([a-z]\))?)\s*\\in(?![A-Za-z])\s*(.*)", re.DOTALL)
 _EQUALS = re.compile(r"(?<![<>!:=\\])={1,2}(?!=)")
-_ORDER = re.compile(r"\\le(?![A-Za-z])|\\ge(?![A-Za-z])|\\lt(?![A-Za-z])|\\gt(?![A-Za-z])|<=|>=|<|>")
+_ORDER = re.compile(r"\\(?:le|ge|lt|gt|ne)(?![A-Za-z])|<=|>=|<|>|!=")
 _NAME = re.compile(r"\\?[A-Za-z]+(?:_\{?\w+\}?)?(?:\(\w\))?")
 _ITEM = re.compile(r"'?([A-Za-z])'?\s*:\s*(.*)", re.DOTALL)  # one of a dict: x: 5
 _PM = re.compile(r"\\pm(?![A-Za-z])|\+/-|\+-")
 _COMMA = re.compile(r"[,;]|\\text\{,?\s*(?:and|or)\s*\}|,?\s+(?:and|or)\s+")
+# "or" comes first, since "and" binds closer. sympy prints | and &, with spaces; |x| is an absolute value.
+_JOINTS: dict[Literal["or", "and"], re.Pattern[str]] = {
+    "or": re.compile(r",?\s*\\text\{,?\s*or\s*\}|,?\s+or\s+|\\(?:lor|vee)(?![A-Za-z])|\s\|\s"),
+    "and": re.compile(r",?\s*\\text\{,?\s*and\s*\}|,?\s+and\s+|\\(?:land|wedge)(?![A-Za-z])|\s&\s"),
+}
+_LOOSE_SPACE = re.compile(r"(?<!\d) | (?!\d)| (?=\d{3}(?![\d/]))")  # 1 1/2 is not 11/2; 1 000 is 1000
 _TEXT = re.compile(r"\\text\{([^{}]*)\}")
 
 
@@ -38,7 +45,8 @@ def read(text: str) -> Node:
 
 def canonical(text: str) -> str:
     """Return the text in which two answers that only look different are the same."""
-    return re.sub(r"\s+", "", _TEXT.sub(r"\1", tidy(text)))
+    text = " ".join(_TEXT.sub(r"\1", tidy(text)).split())
+    return _LOOSE_SPACE.sub("", text)
 
 
 def _node(text: str) -> Node:
@@ -61,7 +69,19 @@ def _node(text: str) -> Node:
         if any(piece is None for piece in pieces):
             return Unreadable()
         return Sets(sympy.Union(*pieces))
-    return _several(text) or _related(text) or _inside(text) or _both_signs(text) or read_scalar(text)
+    return _joined(text) or _several(text) or _related(text) or _inside(text) or _both_signs(text) or read_scalar(text)
+
+
+def _joined(text: str) -> Group | None:
+    """Read relations and intervals that a word joins to one condition, `x < 1 or x > 2`."""
+    for word, separator in _JOINTS.items():
+        parts = split_top(text, separator)
+        if len(parts) > 1:
+            items = tuple(map(_node, parts))
+            # Points, intervals and solutions are listed with "and" too; only conditions hold at once.
+            meant = all(map(is_region, items)) and (word == "or" or any(map(is_condition, items)))
+            return Group("list", items, word) if meant else None
+    return None
 
 
 def _several(text: str) -> Node | None:
@@ -83,7 +103,7 @@ def _items(parts: list[str]) -> tuple[Node, ...]:
     items: list[Node] = []
     for part in parts:
         node = _node(part)
-        items += node.items if isinstance(node, Group) and node.kind == "list" else (node,)
+        items += node.items if isinstance(node, Group) and node.kind == "list" and not node.joined else (node,)
     return tuple(items)
 
 
@@ -106,18 +126,17 @@ def _related(text: str) -> Node | None:
     terms = [term for term in map(_node, sides) if isinstance(term, Scalar)]
     if len(terms) < len(sides):
         return Unreadable()
-    relations = [
+    relations = tuple(
         _ordered(left.expr, sign, right.expr) for left, sign, right in zip(terms, signs, terms[1:], strict=False)
-    ]
-    if len(relations) == 1:
-        return relations[0]
-    pieces = [as_set(relation) for relation in relations]
-    return Unreadable() if any(piece is None for piece in pieces) else Sets(sympy.Intersection(*pieces))
+    )
+    return relations[0] if len(relations) == 1 else Group("list", relations, "and")
 
 
 def _ordered(left: sympy.Expr, sign: str, right: sympy.Expr) -> Relation:
     greater = sign.startswith((">", r"\g"))
     difference = right - left if greater else left - right
+    if sign in (r"\ne", "!="):
+        return Relation(difference, "!=")
     return Relation(difference, "<=" if sign in (r"\le", r"\ge", "<=", ">=") else "<")
 
 
@@ -145,26 +164,6 @@ def _both_signs(text: str) -> Node | None:
     if not _PM.search(text):
         return None
     return Group("list", tuple(_node(_PM.sub(sign, text)) for sign in ("+", "-")))
-
-
-def as_set(node: Node) -> sympy.Set | None:
-    """Return an interval, inequality or finite set as a set of reals, None for what is none."""
-    match node:
-        case Sets(value):
-            return value
-        case Group(kind, (Scalar() as low, Scalar() as high)) if kind in ("()", "[]", "(]", "[)"):
-            return sympy.Interval(low.expr, high.expr, kind[0] == "(", kind[1] == ")")
-        case Group("set", items) if all(isinstance(item, Scalar) for item in items):
-            return sympy.FiniteSet(*(item.expr for item in items if isinstance(item, Scalar)))
-        case Relation(difference, sign) if sign != "=" and len(difference.free_symbols) == 1:
-            try:
-                return (difference < 0 if sign == "<" else difference <= 0).as_set()
-            except (NotImplementedError, TypeError, ValueError):
-                # sympy gives up, in this order, on what repeats for ever ("sin x < 1/2"), on what is never real
-                # ("sqrt(-x^2 - 1) < 2") and on imaginary bounds ("sqrt x < i"). The set is unknown; the relation still
-                # equals itself.
-                return None
-    return None
 
 
 def _digits(base: int) -> str:

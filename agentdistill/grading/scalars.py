@@ -33,6 +33,9 @@ _UNIT = re.compile(
 _PROSE = re.compile(r"[A-Za-z][A-Za-z.']*(?:[ -][A-Za-z.']+)*")
 _FUNCTION = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc|log|ln)(?![A-Za-z])")
 _LONE_NUMBER = re.compile(r"[-+]?\s*(?:\\?\$)?\s*\d[\d, ]*(?:\.\d+)?\s*(?:\\?%|\\text\{[^{}]*\}|[A-Za-z ]+)?")
+_CLOSED = {"yes", "no"}  # answers that are words, short as they are
+# Two numbers side by side, not a mixed number; after ^ and _ the first is an exponent or a base.
+_SIDE_BY_SIDE = re.compile(r"(?<![\^_\d.])[\d.]+ [\d.]+(?![\d.]* ?/)")
 _TEXT = re.compile(r"\\text\{([^{}]*)\}")
 
 
@@ -113,7 +116,7 @@ def _words(text: str) -> Words | Scalar | None:
     head, _, unit = prose.rpartition(" ")
     if head and (number := number_from_words(head)) is not None:
         return Scalar(sympy.Integer(number), unit=find_unit(unit))
-    if "\\text{" in text or len(prose) > 3 or (len(prose) == 1 and prose.isupper()):
+    if "\\text{" in text or len(prose) > 3 or prose.casefold() in _CLOSED or (len(prose) == 1 and prose.isupper()):
         return Words(prose)
     return None  # up to three letters may be a product of variables
 
@@ -133,8 +136,8 @@ def _from_value(value: Value, *, rounded: bool) -> Node:
             return Sets(value)
         case sympy.MatrixBase():
             return Matrix(tuple(tuple(Scalar(_plain(cell), rounded) for cell in row) for row in value.tolist()))
-        case sympy.Eq():
-            return Relation(_plain(value.lhs - value.rhs), "=")
+        case sympy.Eq() | sympy.Ne():
+            return Relation(_plain(value.lhs - value.rhs), "=" if isinstance(value, sympy.Eq) else "!=")
         case tuple():
             return Group("()", tuple(_from_value(item, rounded=rounded) for item in value))
         case list():
@@ -152,6 +155,8 @@ def _latex(text: str) -> Scalar | Unreadable | Words:
 
     if not re.search(r"[A-Za-z0-9]", text):
         return Words(text)
+    if _SIDE_BY_SIDE.search(text):  # the reader would add them up
+        return Unreadable()
     try:
         expr = latex2sympy(
             normalize_latex(text, NormalizationConfig(malformed_operators=True, nits=True, boxed="none")),
@@ -161,7 +166,9 @@ def _latex(text: str) -> Scalar | Unreadable | Words:
         )
     except Exception:  # its parser raises plain Exceptions; a text that it cannot read is not a failure of ours
         return Unreadable()
-    return Scalar(_plain(expr), rounded=is_rounded(text)) if isinstance(expr, sympy.Expr) else Unreadable()
+    if not isinstance(expr, sympy.Expr):
+        return Unreadable()
+    return Scalar(_plain(expr), rounded=is_rounded(text), letters=text if text.isalpha() else "")
 
 
 def _plain(expr: sympy.Expr) -> sympy.Expr:

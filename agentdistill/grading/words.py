@@ -53,12 +53,13 @@ _ORDINALS = dict(
             "seventeenth",
             "eighteenth",
             "nineteenth",
-            "twentieth",
         ],
-        range(1, 21),
+        range(1, 20),
         strict=True,
     )
 )
+_ORDINALS |= {word[:-1] + "ieth": _UNITS[word] for word in _TENS}
+_CARDINALS = {value: word for word, value in _UNITS.items()}
 FIRST_WORDS = frozenset(_UNITS)  # of a number, its sign and "a" aside
 _SPLIT = re.compile(r"[\s-]+")
 
@@ -95,8 +96,9 @@ def number_from_words(text: str) -> int | None:
     return sign * (total + group) if last not in ("", "and") else None
 
 
-def ordinal_from_word(word: str) -> int | None:
-    """Return 3 for "third" or "3rd", None for anything that is no ordinal up to "twentieth" or in digits."""
-    if match := re.fullmatch(r"(\d+)(?:st|nd|rd|th)", word.casefold()):
+def ordinal_from_words(text: str) -> int | None:
+    """Return 3 for "third" or "3rd" and 21 for "twenty-first", None for anything that is no ordinal."""
+    if match := re.fullmatch(r"(\d+)(?:st|nd|rd|th)", text.strip().casefold()):
         return int(match.group(1))
-    return _ORDINALS.get(word.casefold())
+    *words, last = _SPLIT.split(text.strip().casefold())
+    return number_from_words(" ".join([*words, _CARDINALS[_ORDINALS[last]]])) if last in _ORDINALS else None

@@ -1,3 +1,4 @@
+from operator import ge, gt, le, lt, ne
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,30 @@ def test_order_matters_in_tuples_and_not_in_sets(items: list[int], random: objec
     original, other = ", ".join(map(str, items)), ", ".join(map(str, shuffled))
     assert compare(as_set(original), as_set(other))[0] is True
     assert compare(as_tuple(original), as_tuple(other))[0] is (items == shuffled)
+
+
+bounds = st.tuples(st.sampled_from(["<", "<=", ">", ">=", "!="]), st.integers(-3, 3))
+conditions = st.tuples(bounds, st.sampled_from(["or", "and"]), bounds)
+Condition = tuple[tuple[str, int], str, tuple[str, int]]
+
+
+def satisfying(condition: Condition) -> list[bool]:
+    """Try every place where one of the conditions can differ from another: the bounds and what lies between them."""
+    (sign, bound), word, (other_sign, other_bound) = condition
+    holds = {"<": lt, "<=": le, ">": gt, ">=": ge, "!=": ne}
+    join = any if word == "or" else all
+    places = [half / 2 for half in range(-8, 9)]
+    return [join([holds[sign](x, bound), holds[other_sign](x, other_bound)]) for x in places]
+
+
+@UNHURRIED
+@given(conditions, conditions)
+def test_conditions_are_equal_exactly_when_they_hold_for_the_same_numbers(left: Condition, right: Condition) -> None:
+    (sign, bound), word, (other_sign, other_bound) = left
+    words = f"x {sign} {bound} {word} x {other_sign} {other_bound}"
+    (sign, bound), word, (other_sign, other_bound) = right
+    printed = f"(x {sign} {bound}) {'|' if word == 'or' else '&'} (x {other_sign} {other_bound})"
+    assert compare(words, printed)[0] is (satisfying(left) == satisfying(right))
 
 
 @UNHURRIED

@@ -33,6 +33,14 @@ def problem(answer: str, *aliases: str) -> Problem:
         ("Sept. 11, 2001", "September 11, 2001", True),
         ("March 5, 1999", "6 March 1999", False),
         ("the third", "3rd", True),
+        ("twenty-first", "21st", True),
+        ("the twenty-first century", "21st century", True),
+        ("one hundred and twenty-first", "121st", True),
+        ("thirtieth", "30th", True),
+        ("twenty-first", "22nd", False),
+        ("twenty-first", "21", False),
+        ("twenty eleventh", "31st", False),
+        ("one second", "3rd", False),
         ("3.5", "35", False),
         ("1999", "1998", False),
         ("A", "the", False),
@@ -43,6 +51,55 @@ def problem(answer: str, *aliases: str) -> Problem:
 )
 def test_exact_match(gold: str, answer: str, same: bool) -> None:
     assert exact_match(gold, answer) is same
+
+
+@pytest.mark.parametrize(
+    "spellings",
+    [
+        ["U.S.", "US", "U.S", "U S", "The U.S."],
+        ["Washington, D.C.", "Washington DC", "Washington D. C."],
+        ["U.S. Virgin Islands", "US Virgin Islands"],
+        ["J.K. Rowling", "JK Rowling", "J. K. Rowling", "J K Rowling", "J.K Rowling"],
+        ["A.C. Milan", "AC Milan", "A. C. Milan"],
+        ["U.S.A.", "USA", "U.S.A"],
+        ["a U.S. citizen", "US citizen"],
+        ["a K-pop group", "K-pop group"],
+        ["9 a.m.", "9 am"],
+        ["R&B", "R & B"],
+    ],
+)
+def test_initials_match_however_they_are_spelled(spellings: list[str]) -> None:
+    assert len(set(map(normalise, spellings))) == 1
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [
+        ("Vitamin C", "Vitamin D"),
+        ("Vitamin C", "C"),
+        ("plan B", "plan"),
+        ("plan B", "plan A"),
+        ("U.S.", "U.K."),
+        ("D.C.", "C.D."),
+        ("J.K. Rowling", "J. Rowling"),
+        ("World War I", "World War II"),
+    ],
+)
+def test_other_letters_do_not_match(gold: str, answer: str) -> None:
+    assert not exact_match(gold, answer)
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        ("Vitamin C", "vitamin c"),
+        ("Franklin D. Roosevelt", "franklin d roosevelt"),
+        ("plan B. A new start", "plan b new start"),
+        ("an X-ray", "x ray"),
+    ],
+)
+def test_a_single_letter_stands_for_itself(text: str, normal: str) -> None:
+    assert normalise(text) == normal
 
 
 @UNHURRIED

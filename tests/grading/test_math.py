@@ -38,7 +38,10 @@ async def test_an_alias_counts(grader: MathGrader) -> None:
     assert (await grader.grade(problem("12", "1 dozen"), "1 dozen")).correct is True
 
 
-@pytest.mark.parametrize("bomb", ["9**9**9", "$9^{9^{9}}$", "9^9^9^9", "(10^{10^{10}})!", "factorial(10**9)"])
+@pytest.mark.parametrize(
+    "bomb",
+    ["9**9**9", "$9^{9^{9}}$", "9^9^9^9", "(10^{10^{10}})!", "factorial(10**9)", "x < 9**9**9 or x > 3"],
+)
 async def test_after_a_bomb_the_next_answer_is_graded(grader: MathGrader, bomb: str) -> None:
     verdict = await grader.grade(problem("7"), bomb)
     assert verdict.correct is not True
@@ -46,7 +49,16 @@ async def test_after_a_bomb_the_next_answer_is_graded(grader: MathGrader, bomb: 
 
 
 @pytest.mark.parametrize(
-    "text", ["{" * 10_000, "(" * 9_999, r"\frac{" * 1_600, "[" * 5_000 + "]" * 5_000, "-" * 10_000]
+    "text",
+    [
+        "{" * 10_000,
+        "(" * 9_999,
+        r"\frac{" * 1_600,
+        "[" * 5_000 + "]" * 5_000,
+        "-" * 10_000,
+        "(" * 1_200 + "x < 1" + ") or x > 2" * 800,
+        "(" * 1_200 + "5" + " or 6)" * 1_200,
+    ],
 )
 async def test_nesting_is_survived(grader: MathGrader, text: str) -> None:
     assert (await grader.grade(problem("7"), text)).correct is not True
