@@ -8,6 +8,7 @@ valid Python; the sandbox says so.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agentdistill.records import Outcome
@@ -17,8 +18,12 @@ OBSERVATION_LABEL = "Observation:"
 STOP_STRINGS = (OBSERVATION_LABEL,)
 NO_OUTPUT = "(no output)"
 
-_FENCE = re.compile(r"^[ \t]*```(?:py|python|Python)?[ \t]*\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
-_CODE_LABEL = re.compile(r"^[ \t]*Code:[ \t]*$", re.MULTILINE)
+PYTHON = ("", "py", "python", "python3")  # what a fence may say, in any case, for its block to be run
+
+_FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+#.-]*)[ \t]*\r?$", re.MULTILINE)
+_CLOSING = re.compile(r"^[ \t]*```[ \t]*\r?$", re.MULTILINE)
+_CLOSING_BEHIND_CODE = re.compile(r"```[ \t]*\r?$", re.MULTILINE)
+_CODE_LABEL = re.compile(r"^[ \t]*Code:[ \t]*\r?$", re.MULTILINE)
 _THOUGHT_LABEL = re.compile(r"^\s*Thought:[ \t]*")
 
 
@@ -37,20 +42,46 @@ class UnparsableAction(ValueError):
 def parse(text: str) -> Action:
     """Split a turn into thought and code; several code blocks of one turn are joined in order.
 
+    A block that says it is something else than Python (```latex) is part of the thought.
+
     Raises:
         UnparsableAction: there is no code block, an empty one, or one that is not closed.
     """
-    blocks = list(_FENCE.finditer(text))
+    # Three backticks behind code may stand in a string or a comment: they close a block only where nothing else does.
+    blocks = list(_blocks(text, _CLOSING)) or list(_blocks(text, _CLOSING_BEHIND_CODE))
     if not blocks:
-        problem = "is not closed" if "```" in text else "is missing"
         raise UnparsableAction(
-            f"The code block {problem}. Write 'Thought:', then 'Code:' and the code between '```py' and '```'."
+            f"The code block {_problem(text)}. Write 'Thought:', then 'Code:' and the code between '```py' and '```'."
         )
-    code = "\n\n".join(block.group(1).rstrip("\n") for block in blocks)
+    code = "\n\n".join(code for _, code in blocks)
     if not code.strip():
         raise UnparsableAction("The code block is empty. Write the code between '```py' and '```'.")
-    head = _CODE_LABEL.sub("", text[: blocks[0].start()])
+    head = _CODE_LABEL.sub("", text[: blocks[0][0]])
     return Action(thought=_THOUGHT_LABEL.sub("", head).strip(), code=code)
+
+
+def _blocks(text: str, closing: re.Pattern[str]) -> Iterator[tuple[int, str]]:
+    """Yield where each block of Python begins, and its code; `closing` matches what closes it.
+
+    Fences are paired from the top. A block of something else ends at the next fence; one that opens another block shows
+    that it was never closed.
+    """
+    position = 0
+    while opening := _FENCE.search(text, position):
+        python = opening[1].lower() in PYTHON
+        end = (closing if python else _FENCE).search(text, opening.end())
+        if end is None:
+            return
+        if python:
+            yield opening.start(), text[opening.end() + 1 : end.start()].rstrip("\r\n")
+        position = end.end() if python or not end[1] else end.start()
+
+
+def _problem(text: str) -> str:
+    if "```" not in text:
+        return "is missing"
+    words = {word.lower() for word in _FENCE.findall(text)} - {""}
+    return "is not closed" if not words or words & set(PYTHON) else "is not Python"
 
 
 def observation(outcome: Outcome) -> str:

@@ -11,17 +11,21 @@ import re
 _BLANK_LINE = re.compile(r"\n[ \t]*\n")
 _ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _ANSWER_START = "<answer>"
+_FENCE = "```"
 
 
 def first_thought(cot: str) -> str | None:
     """Return the first step of a chain of thought: the text up to the first blank line.
 
-    A text without a blank line gives its first line, lest the whole reasoning and its answer become the prefix. None
-    when that leaves nothing, or when the first step already states the answer, which the agent must find by itself.
+    A text without a blank line gives its first line, lest the whole reasoning and its answer become the prefix. A step
+    that breaks off in fenced code is cut before the fence, which would stand open in front of the agent's own code.
+    None when that leaves nothing, or when the step already states the answer, which the agent must find by itself.
     """
     text = cot.strip()
     parts = _BLANK_LINE.split(text, maxsplit=1)
     step = parts[0] if len(parts) == 2 else text.split("\n", maxsplit=1)[0]
+    if step.count(_FENCE) % 2:
+        step = step.rpartition(_FENCE)[0]
     step = step.strip()
     return None if not step or _ANSWER_START in step else step
 

@@ -1,7 +1,7 @@
 """From a trajectory to token ids and a loss mask.
 
-The loss falls on what the model wrote (`Message.sampled`), a forced first thought included, and on the token that ends
-its turn; never on prompts or observations. The whole conversation is tokenised once, as the model will see it when it
+The loss falls on what the model wrote (`Message.sampled`), a forced first thought included, and on what ends its turn;
+never on prompts or observations. The whole conversation is tokenised once, as the model will see it when it
 acts, and the mask is derived from character positions, so no template string is searched for. Nothing is truncated.
 """
 
@@ -50,35 +50,56 @@ def trained_turns(trajectory: Trajectory, *, mask_failed_steps: bool) -> tuple[b
     return tuple(turns)
 
 
+@dataclass(frozen=True)
+class _Turn:
+    """Where a turn's text stands in the templated conversation, and how far what the template closes it with goes."""
+
+    start: int
+    end: int
+    closed: int
+
+
 def render(messages: Sequence[Message], trained: Sequence[bool], tokenizer: PreTrainedTokenizerBase) -> Example:
-    """Tokenise a conversation and mark the tokens of the trained turns, end-of-turn token included.
+    """Tokenise a conversation and mark the tokens of the trained turns, the end of each turn included.
+
+    A turn ends with the text that the template closes it with, up to and including the first special token: the model
+    must write all of it before generation stops there. What stands behind that token is the template's. If there is no
+    special token, all of the closing text is trained, as templates that end turns in plain words need it. Templates
+    that close a turn with nothing but the next one's opening token (GLM) have that one trained.
 
     Raises:
         DataError: the chat template rewrites an assistant turn or earlier text, so the student would train on
             something else than it will see.
     """
-    text, spans = _layout(messages, trained, tokenizer)
+    text, turns = _layout(messages, trained, tokenizer)
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    mask = [False] * len(encoded["input_ids"])
-    special = set(tokenizer.all_special_ids)
-    for start, end in spans:
-        for i, (left, right) in enumerate(encoded["offset_mapping"]):
-            if start <= left < end and right > left:
-                mask[i] = True
-            elif left >= end:
-                # The first special token after the text ends the turn; what the template puts behind it is not sampled.
-                mask[i] = encoded["input_ids"][i] in special
+    ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
+    special = _special_ids(tokenizer)
+    mask = [False] * len(ids)
+    for turn in turns:
+        for i, (left, right) in enumerate(offsets):
+            if left < turn.start or right == left:
+                continue
+            ends_turn = left >= turn.end and ids[i] in special
+            mask[i] = left < turn.closed or ends_turn
+            if ends_turn or left >= turn.closed:
                 break
-    return Example(tuple(encoded["input_ids"]), tuple(mask))
+    return Example(tuple(ids), tuple(mask))
+
+
+def _special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """The named special tokens and the others: Phi-4-mini ends turns with `<|end|>`, which no name stands for."""
+    added = tokenizer.added_tokens_decoder
+    return {*tokenizer.all_special_ids, *(token_id for token_id, token in added.items() if token.special)}
 
 
 def _layout(
     messages: Sequence[Message], trained: Sequence[bool], tokenizer: PreTrainedTokenizerBase
-) -> tuple[str, list[tuple[int, int]]]:
-    """Return the templated text and the character span of each trained turn."""
+) -> tuple[str, list[_Turn]]:
+    """Return the templated text and the place of each trained turn in it."""
     chat = [{"role": message.role, "content": message.text} for message in messages]
     text = str(tokenizer.apply_chat_template(chat, tokenize=False))
-    spans = []
+    turns = []
     for i in _trained_indices(trained):
         prompt = str(tokenizer.apply_chat_template(chat[:i], tokenize=False, add_generation_prompt=True))
         body = messages[i].text if text[len(prompt) :].startswith(messages[i].text) else messages[i].text.strip()
@@ -87,8 +108,15 @@ def _layout(
                 f"The chat template changes the text of turn {i} or what precedes it, so the loss mask would be wrong. "
                 "Use a template that leaves earlier turns as they were written."
             )
-        spans.append((len(prompt), len(prompt) + len(body)))
-    return text, spans
+        end = len(prompt) + len(body)
+        until_here = str(tokenizer.apply_chat_template(chat[: i + 1], tokenize=False))
+        turns.append(_Turn(len(prompt), end, max(end, _shared(text, until_here))))
+    return text, turns
+
+
+def _shared(one: str, other: str) -> int:
+    """Return how many characters two texts have in common at their beginning."""
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def _trained_indices(trained: Sequence[bool]) -> Iterator[int]:

@@ -7,7 +7,9 @@ same adapter. Checkpoints are kept beside the adapter while training runs, so a 
 from __future__ import annotations
 
 import functools
+import json
 import math
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,13 +28,15 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import SFTConfig, SFTTrainer
 from trl.trainer import utils as trl_utils
 
 from agentdistill.data_parallel import data_parallel
 from agentdistill.errors import DataError, ModelError
 from agentdistill.models.quiet import quiet
+from agentdistill.models.weights import ADAPTER_FILES
 from agentdistill.rendering import Example
 
 
@@ -121,13 +125,13 @@ def train(
 ) -> list[LossPoint]:
     """Train an adapter on `base` (a folder or hub name), save it under `adapter` and return the loss curve.
 
-    `on_step` is called after each optimiser step. `checkpoints` is continued from if it holds any.
+    `on_step` is called after each optimiser step. `checkpoints` is continued from if it holds a whole one; what a kill
+    left of others is removed.
 
     Raises:
         ModelError: the base model cannot be loaded.
         DataError: the loss became NaN, which a lower learning rate mends.
     """
-    found = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None  # type: ignore[no-untyped-call]
     fit = functools.partial(
         _fit,
         train_examples,
@@ -137,7 +141,7 @@ def train(
         lora=lora,
         arguments=functools.partial(_arguments, schedule, dtype, checkpoints, has_validation=bool(validation_examples)),
         dtype=dtype,
-        checkpoint=found,
+        checkpoint=_last_whole(checkpoints),
     )
     with data_parallel(schedule.processes, fit):
         trainer = fit(on_step=on_step)
@@ -146,6 +150,26 @@ def train(
         raise DataError("The training loss became NaN. Lower sft.learning_rate or raise sft.batch_size.")
     _save(trainer.model, adapter)
     return curve
+
+
+def _last_whole(checkpoints: Path) -> str | None:
+    """Return the last checkpoint that was written to its end, and remove those that were not."""
+    whole: dict[int, str] = {}
+    for path in checkpoints.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
+        if _is_whole(path):
+            whole[int(path.name.rpartition("-")[2])] = str(path)
+        else:
+            shutil.rmtree(path)
+    return whole[max(whole)] if whole else None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether a checkpoint can be continued from; its state is written last."""
+    try:
+        json.loads((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return all((checkpoint / name).is_file() for name in ADAPTER_FILES)
 
 
 def _save(model: Any, folder: Path) -> None:
@@ -238,7 +262,7 @@ def _arguments(schedule: Schedule, dtype: torch.dtype, checkpoints: Path, *, has
         logging_steps=1,
         eval_strategy="epoch" if has_validation else "no",
         save_strategy="epoch",
-        save_total_limit=1,
+        save_total_limit=2,  # the last one may not have reached the disk whole
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
         seed=schedule.seed,

@@ -1,7 +1,7 @@
 """Rebuild or examine the embedded models.
 
 python -m tasks.embedded_models                          # both at once, a core each; 80 minutes where there is AMX
-python -m tasks.embedded_models --role teacher --smoke   # a few minutes, to see that it runs
+python -m tasks.embedded_models --role teacher --smoke   # a few minutes, to see that it runs; below .cache
 python -m tasks.embedded_models --role student --second  # its second run only, from the weights that are there
 python -m tasks.embedded_models --gates models/embedded/teacher
 """
@@ -14,6 +14,7 @@ import json
 import logging
 import subprocess
 import sys
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -27,6 +28,18 @@ SMOKE_TOKENS = 150_000
 TOKENIZER_SAMPLE = 6000  # documents of each role that the tokenizer is trained on
 OUT = Path("models/embedded")
 WORK = Path(".cache/embedded-models")
+
+
+def folders(arguments: argparse.Namespace) -> tuple[Path, Path]:
+    """Where models and checkpoints go. Those of a trial have a place of their own: it must not replace the models that
+    are shipped."""
+    if arguments.smoke:
+        trial = WORK / "smoke"
+    elif arguments.tokens:
+        trial = WORK / f"{arguments.tokens}-tokens"
+    else:
+        return arguments.out or OUT, arguments.work or WORK
+    return arguments.out or trial / "models", arguments.work or trial / "checkpoints"
 
 
 def pretrain(role: Role, tokens: int, out: Path, work: Path, *, second: bool) -> None:
@@ -61,7 +74,7 @@ def pretrain(role: Role, tokens: int, out: Path, work: Path, *, second: bool) ->
     (out / role / "training.json").write_text(json.dumps(vars(progress), indent=2) + "\n")
 
 
-def main() -> None:
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--role", choices=("teacher", "student"), help="train only this one, in this process")
     parser.add_argument(
@@ -69,12 +82,22 @@ def main() -> None:
     )
     parser.add_argument("--tokens", type=int, help="token budget of each run instead of the shipped one")
     parser.add_argument("--smoke", action="store_true", help=f"train on {SMOKE_TOKENS} tokens only")
-    parser.add_argument("--out", type=Path, default=OUT, help="where the models go")
-    parser.add_argument("--work", type=Path, default=WORK, help="where checkpoints go")
+    parser.add_argument("--out", type=Path, help=f"where the models go: {OUT}, with another budget below {WORK}")
+    parser.add_argument("--work", type=Path, help=f"where checkpoints go: {WORK}, with another budget a folder there")
     parser.add_argument("--gates", type=Path, metavar="MODEL", help="examine this model on validation questions")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     if arguments.second and arguments.role not in SECOND_TOKENS:
         parser.error(f"--second needs a --role that has a second run: {', '.join(SECOND_TOKENS)}")
+    arguments.out, arguments.work = folders(arguments)
+    if arguments.second and not (arguments.out / arguments.role / "config.json").exists():
+        parser.error(
+            f"--second goes on from weights, and {arguments.out / arguments.role} has none: name them by --out"
+        )
+    return arguments
+
+
+def main() -> None:
+    arguments = parse()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
     if arguments.gates:
         from agentdistill.world import build

@@ -21,10 +21,12 @@ from agentdistill.agent import Protocol, require_same
 from agentdistill.config import Params
 from agentdistill.errors import DataError
 from agentdistill.models.tokenizer import load_tokenizer
+from agentdistill.models.weights import ANSWER_FILES, find_model
 from agentdistill.records import Trajectory, content_id
 from agentdistill.rendering import Example, render, trained_turns, with_system_prompt
 from agentdistill.sft import Lora, LossPoint, Schedule, split_by_length, train
 from agentdistill.store.atomic import atomic_directory, atomic_path, write_json
+from agentdistill.store.digest import digest_files
 from agentdistill.store.jsonl import read_jsonl
 from tasks.parts import PROTOCOL_FILE, read_protocol, student_prompt, student_protocol
 from tasks.stage import load_params, log, progress, run_stage, write_metrics
@@ -108,13 +110,7 @@ def _train(
         processes=block.processes,
     )
     lora = Lora(rank=block.lora_r, alpha=block.lora_alpha, dropout=block.lora_dropout)
-    key = content_id(
-        params.student.model_dump(mode="json"),
-        asdict(schedule),
-        asdict(lora),
-        [asdict(example) for example in training],
-    )
-    checkpoints = CHECKPOINTS / key
+    checkpoints = CHECKPOINTS / _key(params, schedule, lora, training, validation)
     with (
         atomic_directory(ADAPTERS / variant) as folder,
         progress(schedule.optimiser_steps(len(training)), f"sft {variant}", "steps") as advance,
@@ -134,6 +130,20 @@ def _train(
         write_json(folder / PROTOCOL_FILE, protocol.model_dump())
     shutil.rmtree(checkpoints, ignore_errors=True)
     return curve
+
+
+def _key(
+    params: Params, schedule: Schedule, lora: Lora, training: Sequence[Example], validation: Sequence[Example]
+) -> str:
+    """Name the training by all that determines the adapter and its loss curve; how the student is asked does not."""
+    return content_id(
+        params.student.path,
+        digest_files(find_model(params.student.path), ANSWER_FILES),
+        params.sft.dtype,
+        asdict(schedule),
+        asdict(lora),
+        [[asdict(example) for example in examples] for examples in (training, validation)],
+    )
 
 
 def _write_curve(path: Path, curve: Sequence[LossPoint]) -> None:

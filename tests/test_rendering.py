@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerFast
 
 from agentdistill.errors import DataError
@@ -45,6 +48,47 @@ def test_labels_ignore_what_is_not_trained(byte_tokenizer: PreTrainedTokenizerFa
     messages = conversation(("system", "s"), ("user", "q"), ("assistant", "a"))
     example = render(messages, [False, False, False], byte_tokenizer)
     assert set(example.labels) == {IGNORED}
+
+
+def template(opening: str, closing: str, last: str) -> str:
+    """Turns between `opening` and `closing`, and `last` behind the last one."""
+    return (
+        f"{{% for m in messages %}}{opening}{{{{ m['role'] }}}}:{{{{ m['content'] }}}}{closing}{{% endfor %}}"
+        f"{{% if add_generation_prompt %}}{opening}assistant:{{% else %}}{last}{{% endif %}}"
+    )
+
+
+def trained_text(messages: list[Message], turn: int, tokenizer: PreTrainedTokenizerFast) -> str:
+    """What the loss counts when only `turn` is trained."""
+    example = render(messages, [place == turn for place in range(len(messages))], tokenizer)
+    return str(tokenizer.decode([token for token, mask in zip(example.ids, example.mask, strict=True) if mask]))
+
+
+@pytest.mark.parametrize(
+    ("closing", "last", "trained"),
+    [
+        ("<|end|>", "<|im_end|>", ["a<|end|>", "b<|end|>"]),  # Phi-4-mini: only an added token, the named one elsewhere
+        ("\n<|end|>\n", "", ["a\n<|end|>", "b\n<|end|>"]),
+        ("</turn>\n", "", ["a</turn>\n", "b</turn>\n"]),
+        ("", "<|im_end|>", ["a", "b<|im_end|>"]),
+    ],
+)
+def test_all_that_ends_a_turn_is_trained_and_nothing_after_it(
+    byte_tokenizer: PreTrainedTokenizerFast, closing: str, last: str, trained: list[str]
+) -> None:
+    tokenizer = copy.deepcopy(byte_tokenizer)
+    tokenizer.add_tokens([AddedToken("<|end|>", special=True)])
+    tokenizer.chat_template = template("\n> ", closing, last)
+    messages = conversation(("user", "q"), ("assistant", "a"), ("user", "o"), ("assistant", "b"))
+    assert [trained_text(messages, turn, tokenizer) for turn in (1, 3)] == trained
+
+
+def test_a_turn_that_the_next_ones_opening_token_ends_is_trained_with_it(
+    byte_tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    tokenizer = copy.deepcopy(byte_tokenizer)
+    tokenizer.chat_template = template("<|im_start|>", "", "")
+    assert trained_text(conversation(("user", "q"), ("assistant", "a"), ("user", "o")), 1, tokenizer) == "a<|im_start|>"
 
 
 def test_a_template_that_rewrites_the_turn_is_refused(byte_tokenizer: PreTrainedTokenizerFast) -> None:

@@ -171,6 +171,31 @@ def test_an_interrupted_training_goes_on_to_the_same_adapter(run: Run, tmp_path:
         assert torch.equal(weights(tmp_path / "interrupted")[name], weight)
 
 
+def test_a_checkpoint_that_was_not_written_to_its_end_is_passed_over(run: Run, tmp_path: Path) -> None:
+    examples = [example(6 + i % 5, 2, seed=i) for i in range(24)]
+    undisturbed = run(tmp_path, examples, epochs=2), weights(tmp_path)
+    breakings: list[Callable[[Path], object]] = [
+        lambda checkpoint: (checkpoint / "trainer_state.json").unlink(),
+        lambda checkpoint: (checkpoint / "trainer_state.json").write_text('{"best_metric": nu'),
+        lambda checkpoint: (checkpoint / "adapter_model.safetensors").unlink(),
+    ]
+    steps: list[int] = []
+    for break_it in breakings:
+        break_it(tmp_path / "checkpoints" / "checkpoint-6")
+        curve = run(tmp_path, examples, epochs=2, on_step=lambda: steps.append(1))
+        assert curve == undisturbed[0]
+        for name, weight in weights(tmp_path).items():
+            assert torch.equal(undisturbed[1][name], weight)
+    assert len(steps) == 3 * len(breakings)  # the first epoch is not trained again
+
+
+def test_a_training_whose_only_checkpoint_is_broken_begins_anew(run: Run, tmp_path: Path) -> None:
+    examples = [example(6, 2, seed=i) for i in range(8)]
+    curve = run(tmp_path, examples)
+    (tmp_path / "checkpoints" / "checkpoint-1" / "trainer_state.json").unlink()
+    assert run(tmp_path, examples) == curve
+
+
 @given(st.integers(1, 64), st.integers(1, 16), st.integers(1, 8))
 def test_processes_and_pieces_make_up_the_batch_exactly_or_not_at_all(batch: int, piece: int, processes: int) -> None:
     try:

@@ -15,6 +15,7 @@ from agentdistill.sandbox.limits import Limits
 from agentdistill.sandbox.process import Process
 
 MOST_STALE_MESSAGES = 16
+DEEPEST_ARGUMENT = 50  # levels of lists and dicts; a record nested some 190 deep could not be read again
 CALL_FLOOD = 5  # times the permitted tool calls; code that goes on asking is killed
 WAIT_SECONDS = 5.0  # for its parent to say what it died of
 DEATH_SECONDS = 0.2  # how long a process that closed its channel gets to be dead before it is killed
@@ -144,7 +145,7 @@ class Run:
         if self.requests > self.limits.tool_calls:
             return {"error": f"this action has made {self.limits.tool_calls} tool calls already; no more are answered"}
         self.slot.give()
-        call = await self.desk.answer(name, arguments)
+        call = await self.desk.answer(_printable(name), _cleaned(arguments))
         await self.slot.take()
         self.tool_calls.append(call)
         return {"result": call.result, "error": call.error}
@@ -194,4 +195,22 @@ def _text(report: dict[str, Any], field: str) -> str | None:
         return None
     if not isinstance(value, str):
         raise ChannelViolation(f"its report has no text as {field}")
-    return value.encode("utf-8", "backslashreplace").decode()  # a lone surrogate could not be written to a file
+    return _printable(value)
+
+
+def _cleaned(value: Any, depth: int = 0) -> Any:
+    """Return a value that came as JSON with all its texts printable. Raises ChannelViolation when it is nested too
+    deep to be recorded."""
+    if depth > DEEPEST_ARGUMENT:
+        raise ChannelViolation(f"it nested a tool's arguments more than {DEEPEST_ARGUMENT} levels deep")
+    if isinstance(value, str):
+        return _printable(value)
+    if isinstance(value, list):
+        return [_cleaned(item, depth + 1) for item in value]
+    if isinstance(value, dict):
+        return {_printable(key): _cleaned(item, depth + 1) for key, item in value.items()}
+    return value
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()  # a lone surrogate could not be written to a file

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from agentdistill.records import Outcome
 from agentdistill.sandbox import Sandbox
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -83,6 +84,32 @@ async def test_a_flood_of_calls_ends_the_candidate(box: Sandbox) -> None:
     session = await box.session([Echo()])
     outcome, sibling = await session.try_all(["while True:\n  try: echo('a', 1)\n  except Exception: pass", "1"])
     assert (outcome.error_kind, sibling.value) == ("protocol", "1")
+    await session.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "written"),
+    [
+        (r"echo('caf\ud83d', 1)", r'"text":"caf\\ud83d"'),
+        (r"echo(['a', {'\ud83d': '\udfff'}], 1)", r'"text":["a",{"\\ud83d":"\\udfff"}]'),
+    ],
+)
+async def test_a_call_with_half_a_character_can_be_written_to_a_file(box: Sandbox, code: str, written: str) -> None:
+    session = await box.session([Echo()])
+    (outcome,) = await session.try_all([code])
+    assert written in outcome.model_dump_json()
+    await session.close()
+
+
+async def test_a_call_can_be_written_and_read_however_deep_its_arguments_are(box: Sandbox) -> None:
+    session = await box.session([Echo()])
+    deep = "x = 'a'\nfor _ in range({}): x = [x]\necho(x, 1)"
+    outcomes = await session.try_all([deep.format(40), deep.format(300)])
+    assert [Outcome.model_validate_json(outcome.model_dump_json()) for outcome in outcomes] == [
+        outcome.model_copy(update={"seconds": 0.0}) for outcome in outcomes
+    ]
+    assert [len(outcome.tool_calls) for outcome in outcomes] == [1, 0]
+    assert outcomes[1].error_kind == "protocol"
     await session.close()
 
 

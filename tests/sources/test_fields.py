@@ -1,3 +1,5 @@
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -68,6 +70,63 @@ def test_bad_rows_are_named() -> None:
         problems({"q": " ", "a": "a"})
     with pytest.raises(DataError, match="no question"):
         problems({"q": "q", "a": "a", "x": 1}, fields=Fields("q", "a", where={"x": ("2",)}))
+
+
+def test_an_object_is_no_text_and_its_inner_columns_are_named() -> None:
+    for row in ({"q": "q", "a": {"value": "1", "k": "2"}}, {"q": {"value": "q", "k": "2"}, "a": "1"}):
+        with pytest.raises(
+            DataError, match=r"Row 1 of set holds an object.*Name the inner column.*[qa]\.value, [qa]\.k"
+        ):
+            problems(row)
+    assert problems({"q": "q", "a": {"value": "1"}}, fields=Fields("q", "a.value"))[0][0].answer == "1"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"q": ["x"], "a": "1"},
+        {"q": "q", "a": float("nan")},
+        {"q": "q", "a": [["1", "2"]]},
+        {"q": "q", "a": [{"k": 1}]},
+        {"q": "q", "a": b"1"},
+    ],
+)
+def test_no_python_notation_becomes_a_question_or_an_answer(row: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match=r"Row 2 of set holds the (list|float|dict|bytes) .* in column '[qa]'"):
+        problems({"q": "q", "a": "1"}, row)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (0.5, "0.5"), (True, "True"), (Decimal("1.50"), "1.50"), (date(1900, 1, 2), "1900-01-02")],
+)
+def test_numbers_and_dates_are_written_out(value: object, text: str) -> None:
+    assert problems({"q": "q", "a": value})[0][0].answer == text
+
+
+def test_a_row_without_a_family_is_of_its_sets_own() -> None:
+    assert problems({"q": "q", "a": "1", "f": None}, fields=Fields("q", "a", family="f"))[0][0].family == "set"
+
+
+def test_half_a_character_is_refused_with_its_row() -> None:
+    whole = {"q": "q", "a": "1", "t": "T", "x": "text"}
+    for column in ("q", "a"):
+        with pytest.raises(DataError, match=rf"Row 2 of set holds half a character.*column '{column}'"):
+            problems(whole, {**whole, column: "caf\ud83d"})
+    for column in ("t", "x"):
+        with pytest.raises(DataError, match=rf"Row 2 of c holds half a character.*column '{column}'"):
+            passages(whole, {**whole, column: "caf\ud83d"})
+
+
+@pytest.mark.parametrize("body", [["x"], {"k": "x"}, float("nan")])
+def test_no_python_notation_becomes_a_passage(body: object) -> None:
+    with pytest.raises(DataError, match="Row 1 of c holds"):
+        passages({"t": "T", "x": body})
+
+
+def test_a_passage_whose_id_is_missing_is_refused() -> None:
+    with pytest.raises(DataError, match=r"Row 1 of c has no id in column 'i'"):
+        list(to_passages([{"t": "T", "x": "text", "i": None}], name="c", title="t", text="x", id="i"))
 
 
 def test_passage_without_id_is_named_by_its_content() -> None:

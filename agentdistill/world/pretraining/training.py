@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -20,6 +20,7 @@ import torch
 from torch.nn import functional
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
+from agentdistill.store.digest import digest_files
 from agentdistill.world.pretraining.batches import Batch, batches
 from agentdistill.world.pretraining.forward import ROPE_THETA, hidden_states
 from agentdistill.world.pretraining.mixture import Mixture, Phase, Role
@@ -195,6 +196,17 @@ def _stream(mixture: Mixture, tokenizer: PreTrainedTokenizerFast, phases: Sequen
                 break
 
 
+def _state_of(run: Mapping[str, Any], checkpoint: Path) -> dict[str, Any] | None:
+    """The state of `run` that `checkpoint` holds; None, and a word about it, if it is of another run."""
+    if not checkpoint.exists():
+        return None
+    state: dict[str, Any] = torch.load(checkpoint, weights_only=True)
+    if state.get("run") == run:
+        return state
+    logger.info("The checkpoint in %s is of another run, %s; %s starts anew", checkpoint, state.get("run"), run)
+    return None
+
+
 def train(
     role: Role,
     mixture: Mixture,
@@ -206,10 +218,12 @@ def train(
     checkpoint_seconds: float,
     start: Path | None = None,
 ) -> tuple[Qwen2ForCausalLM, Progress]:
-    """Train until `budget` tokens were seen; continue from `folder/checkpoint.pt` if there is one.
+    """Train until `budget` tokens were seen; continue from `folder/checkpoint.pt` if it is one of this very run: of the
+    same seed, the same weights to start from, and the same budget, since the learning rate depends on it.
 
     With `start`, a folder, the run is a second one that goes on from the weights there and brings in the words of
     agents' turns."""
+    run = {"seed": seed, "budget": budget, "start": start and digest_files(start, ("*.safetensors",))}
     model = new_model(role, tokenizer, seed) if start is None else _load(start, seed)
     rate_at = learning_rate if start is None else second_learning_rate
     stream = _stream(mixture, tokenizer, ("warm-up", "main") if start is None else ("words",))
@@ -218,8 +232,7 @@ def train(
     progress = Progress()
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / "checkpoint.pt"
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
+    if state := _state_of(run, checkpoint):
         model.load_state_dict(state["model"])
         optimiser.restore(state["optimiser"])
         progress = Progress(**state["progress"])
@@ -254,8 +267,8 @@ def train(
             )
         if now - saved > checkpoint_seconds or done:
             saved = now
-            state = {"model": model.state_dict(), "optimiser": optimiser.state(), "progress": vars(progress)}
-            torch.save(state, folder / "checkpoint.tmp")
+            parts = {"model": model.state_dict(), "optimiser": optimiser.state(), "progress": vars(progress)}
+            torch.save({"run": run, **parts}, folder / "checkpoint.tmp")
             (folder / "checkpoint.tmp").replace(checkpoint)
         if done:
             return model, progress

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,8 +14,9 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from agentdistill.models.tokenizer import load_tokenizer
 from agentdistill.world import build
+from agentdistill.world.pretraining.documents import Document
 from agentdistill.world.pretraining.forward import hidden_states
-from agentdistill.world.pretraining.mixture import Mixture, Role
+from agentdistill.world.pretraining.mixture import Mixture, Phase, Role
 from agentdistill.world.pretraining.training import (
     LEARNING_RATE,
     SECOND_RATE,
@@ -84,15 +89,50 @@ def test_embeddings_that_training_moved_alike_count_as_unread() -> None:
     assert unread(drawn).nonzero().flatten().tolist() == list(range(7, 21))
 
 
+class Interrupted(Mixture):
+    """A stream that breaks off after so many documents; four batches are drawn from some 160 at a time."""
+
+    def __init__(self, documents: int) -> None:
+        super().__init__("student", build(7), 1)
+        self._left = documents
+
+    def documents(self, phase: Phase) -> Iterator[Document]:
+        yield from islice(super().documents(phase), self._left)
+        raise KeyboardInterrupt
+
+
+def run(tokenizer: PreTrainedTokenizerFast, folder: Path, mixture: Mixture, **changes: Any) -> tuple[Any, int]:
+    """Train some steps, with a checkpoint at each; return the weights and how many steps there were in all."""
+    settings: dict[str, Any] = {"seed": 1, "budget": 30000, "checkpoint_seconds": 0, **changes}
+    model, progress = train("student", mixture, tokenizer, folder=folder, **settings)
+    return model.state_dict(), progress.step
+
+
 @pytest.mark.slow
-def test_a_continued_run_goes_on_where_it_stopped(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+def test_a_continued_run_goes_on_where_it_stopped(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast, caplog: pytest.LogCaptureFixture
+) -> None:
     world = build(7)
+    undisturbed, steps = run(tokenizer, tmp_path / "undisturbed", Mixture("student", world, 1))
+    with pytest.raises(KeyboardInterrupt):
+        run(tokenizer, tmp_path / "killed", Interrupted(200))
+    caplog.set_level(logging.INFO)
+    continued, its_steps = run(tokenizer, tmp_path / "killed", Mixture("student", world, 1))
+    assert "student continues at" in caplog.text
+    assert its_steps == steps
+    for name, weight in continued.items():
+        torch.testing.assert_close(weight, undisturbed[name], atol=1e-4, rtol=0)
+    assert run(tokenizer, tmp_path / "killed", Interrupted(0))[1] == steps  # nothing is left to do
 
-    def run(folder: Path, budget: int) -> int:
-        mixture = Mixture("student", world, 1)
-        _, progress = train("student", mixture, tokenizer, seed=1, budget=budget, folder=folder, checkpoint_seconds=1e9)
-        return progress.step
 
-    assert run(tmp_path, 9000) == 2
-    assert run(tmp_path, 18000) == 4
-    assert run(tmp_path, 18000) == 4  # nothing is left to do
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{"seed": 2}, {"budget": 5000}, {"start": Path("models/embedded/student")}])
+def test_a_checkpoint_of_another_run_is_not_continued(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast, changes: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    mixture = Mixture("student", build(7), 1)
+    run(tokenizer, tmp_path, mixture, budget=1)
+    assert run(tokenizer, tmp_path, mixture, **{"budget": 1, **changes})[1] >= 1
+    assert "is of another run" in caplog.text
+    assert "student continues" not in caplog.text

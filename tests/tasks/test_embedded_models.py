@@ -1,0 +1,35 @@
+"""Where builds of the embedded models go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tasks.embedded_models import OUT, WORK, parse
+
+
+def test_a_build_of_the_shipped_size_replaces_the_shipped_models() -> None:
+    arguments = parse(["--role", "teacher"])
+    assert (arguments.out, arguments.work) == (OUT, WORK)
+
+
+def test_each_trial_has_models_and_checkpoints_of_its_own() -> None:
+    trials = [parse(["--smoke"]), parse(["--tokens", "9"]), parse(["--tokens", "99"]), parse([])]
+    places = [place for trial in trials for place in (trial.out, trial.work)]
+    assert len(set(places)) == len(places)
+    assert parse(["--role", "teacher", "--smoke"]).out.is_relative_to(".cache/embedded-models/smoke")
+    assert parse(["--role", "teacher", "--smoke"]).work.is_relative_to(".cache/embedded-models/smoke")
+
+
+def test_folders_that_are_named_are_taken() -> None:
+    arguments = parse(["--smoke", "--out", "a", "--work", "b"])
+    assert (arguments.out, arguments.work) == (Path("a"), Path("b"))
+
+
+def test_a_second_run_without_weights_to_go_on_from_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parse(["--role", "student", "--second", "--out", str(tmp_path)])
+    assert f"{tmp_path}/student has none" in capsys.readouterr().err
