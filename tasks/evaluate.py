@@ -26,6 +26,7 @@ from agentdistill.records import Grade, Problem, Sampling, Trajectory, Usage, to
 from agentdistill.store.atomic import atomic_directory
 from agentdistill.store.jsonl import read_jsonl, write_jsonl
 from agentdistill.store.spool import spool
+from tasks.examined import examined
 from tasks.graders import open_graders_of
 from tasks.parts import (
     PROTOCOL_FILE,
@@ -70,7 +71,7 @@ def main(variant: str) -> None:
 async def _main(variant: str) -> None:
     params = load_params()
     recipe = RECIPES[variant]
-    problems = read_jsonl(PROBLEMS, Problem)[: params.evaluate.limit]
+    problems = examined(read_jsonl(PROBLEMS, Problem), params.evaluate.limit)
     adapter = ADAPTERS / recipe.adapter if recipe.adapter is not None else None
     async with open_student(params, adapter) as student, _solvers(params, variant, student) as solvers:
         with atomic_directory(FOLDER / variant) as folder:

@@ -8,21 +8,27 @@ gets the files it read as datasets, with DVC's md5. Repeating it changes nothing
 from __future__ import annotations
 
 import json
+import os
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run
+from mlflow.entities import Dataset, DatasetInput, InputTag, Run
+from mlflow.exceptions import MlflowException
 
+from agentdistill.config.tracking import TrackingParams
 from tasks.graph import Lock, Node, read_graph, read_locks
 from tasks.journal import FOLDER, numbers, root
 from tasks.stage import load_params, pipeline_key
-from tasks.tracking import PARENT, STAGE, Tracker, open_tracker, publish
+from tasks.tracking import PARENT, STAGE, Tracker, as_metrics, is_away, label, open_tracker, publish
 
 MADE_BY = "pipeline.made_by"  # by stage: digest of its entry in dvc.lock, and the run that made it
 FINALISED = "pipeline.finalised"  # time in ms of the last completion
 DIGEST_CHARACTERS = 36  # that MLflow stores; an md5 of a folder has 32 and ".dir"
+# MLflow's own patience with a server that is down takes minutes; this command is the last of `make repro`.
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}  # timeout in seconds
 INCOMPLETE = ("failed", "running", "waiting")
 # No dvc.yaml: DVC would take the copy for a pipeline of its own.
 ARTIFACTS = ("params.yaml", "dvc.lock", "reports/metrics.json", "reports/report.html")
@@ -44,8 +50,7 @@ def finalise(tracker: Tracker, base: Path) -> str:
     nodes, locks = read_graph(base), read_locks(base)
     origins = _origins(tracker, parent, nodes, locks)
     now = int(time.time() * 1000)
-    values = {f"{label(node.name)}.{key}": value for node in nodes for key, value in _metrics(base, node).items()}
-    tracker.log(parent, [Metric(key, value, now, 0) for key, value in values.items()])
+    tracker.log(parent, [metric for node in nodes for metric in as_metrics(_metrics(base, node), now, stage=node.name)])
     for node in nodes:
         origin = origins[node.name]
         if origin.state == "ran" and origin.run is not None:
@@ -71,11 +76,6 @@ def _close_abandoned(tracker: Tracker, parent: str) -> None:
             continue
         if all(child.info.status != "RUNNING" for child in tracker.children(run.info.run_id)):
             tracker.client.set_terminated(run.info.run_id, "KILLED")
-
-
-def label(stage: str) -> str:
-    """Return a stage's address in characters that MLflow allows in names."""
-    return stage.replace("@", ".")
 
 
 def _origins(tracker: Tracker, parent: str, nodes: Iterable[Node], locks: Mapping[str, Lock]) -> dict[str, Origin]:
@@ -149,18 +149,39 @@ def _table(tracker: Tracker, origins: Mapping[str, Origin]) -> str:
 
 
 def main() -> None:
-    """Publish what the stages wrote and complete the parent; called by `make repro` and by the flow."""
+    """Publish what the stages wrote and complete the parent; called by `make repro` and by the flow.
+
+    Results stand without MLflow, so a store that cannot be reached is a warning and no failure.
+    """
+    for key, value in PATIENCE.items():
+        os.environ.setdefault(key, value)
     params = load_params().tracking
     if not params.enabled:
         print("Tracking is off (tracking.enabled in params.yaml), so there is no run to complete.")
         return
-    base = root()
+    try:
+        print(_complete(root(), params))
+    except MlflowException as error:
+        if not is_away(error):
+            raise
+        print(
+            f"MLflow cannot be reached ({_innermost(error)}). No result depends on it, and the journals wait in "
+            f"{FOLDER}. Run `python -m tasks.finalise` when it is back.",
+            file=sys.stderr,
+        )
+
+
+def _complete(base: Path, params: TrackingParams) -> str:
     (base / FOLDER).mkdir(parents=True, exist_ok=True)
     tracker = open_tracker(base, params.experiment)
     publish(tracker, base / FOLDER, params.traces, {})
     parent = finalise(tracker, base)
     status = tracker.client.get_run(parent).info.status.lower()
-    print(f"MLflow run {parent} of experiment {params.experiment!r} is {status}. See it with: make ui")
+    return f"MLflow run {parent} of experiment {params.experiment!r} is {status}. See it with: make ui"
+
+
+def _innermost(error: BaseException) -> BaseException:
+    return error if error.__context__ is None else _innermost(error.__context__)
 
 
 if __name__ == "__main__":

@@ -34,12 +34,9 @@ async def open_graders_of(params: GradingParams) -> AsyncIterator[OpenGraders]:
     async with AsyncExitStack() as stack:
         judge: LedgerModel | None = None
         if params.judge is not None and params.fact in ("judge", "exact_then_judge"):
-            from agentdistill.models.factory import open_model
-            from tasks.journal import root
-            from tasks.parts import LEDGER
+            from tasks.parts import open_block
 
-            options = params.judge.model_dump(exclude={"backend"})
-            judge = await stack.enter_async_context(open_model(params.judge.backend, options, ledger=root() / LEDGER))
+            judge = await stack.enter_async_context(open_block(params.judge))
         graders = await stack.enter_async_context(
             open_graders(
                 fact=params.fact,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,25 +51,22 @@ class CodeTool:
         return LedgerSession(lambda: self.box.session(self.tools), self.ledger, self.fingerprint)
 
 
-@asynccontextmanager
-async def open_teacher(params: Params) -> AsyncIterator[LedgerModel]:
+def open_teacher(params: Params) -> AbstractAsyncContextManager[LedgerModel]:
     """Open the teacher behind the ledger."""
-    async with _open(params.teacher, None) as opened:
-        yield opened
+    return open_block(params.teacher)
 
 
-@asynccontextmanager
-async def open_student(params: Params, adapter: Path | None) -> AsyncIterator[LedgerModel]:
+def open_student(params: Params, adapter: Path | None) -> AbstractAsyncContextManager[LedgerModel]:
     """Open the student behind the ledger, with an adapter or bare."""
-    async with _open(params.student, adapter) as opened:
-        yield opened
+    return open_block(params.student, adapter)
 
 
-@asynccontextmanager
-async def _open(config: ModelParams, adapter: Path | None) -> AsyncIterator[LedgerModel]:
+def open_block(config: ModelParams, adapter: Path | None = None) -> AbstractAsyncContextManager[LedgerModel]:
+    """Open the model of a block of params.yaml behind the ledger; entering it raises `ModelError`."""
     options = config.model_dump(exclude={"backend"})
-    async with open_model(config.backend, options, ledger=root() / LEDGER, adapter=adapter) as model:
-        yield model
+    if "environment" in options:  # a queued experiment runs in a copy of the checkout, which has no environments
+        options["environment"] = str(root() / options["environment"])
+    return open_model(config.backend, options, ledger=root() / LEDGER, adapter=adapter)
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ from agentdistill.records import Grade, Problem, Trajectory
 from agentdistill.selection import FunnelRow
 from agentdistill.store.atomic import atomic_path, write_json, write_text
 from agentdistill.store.jsonl import read_jsonl
+from tasks.examined import examined
 from tasks.stage import load_params, log, run_stage
 
 DATA = Path("data")
@@ -35,7 +36,7 @@ def main() -> None:
     params = load_params()
     report = make_report(
         Evidence(
-            problems=read_jsonl(DATA / "problems" / "test.jsonl", Problem)[: params.evaluate.limit],
+            problems=examined(read_jsonl(DATA / "problems" / "test.jsonl", Problem), params.evaluate.limit),
             runs=_runs(),
             funnels={recipe: list(_funnel(DATA / "sft" / f"{recipe}.funnel.csv")) for recipe in TRAINED},
             curves={recipe: list(_curve(REPORTS / "plots" / f"sft-{recipe}.csv")) for recipe in TRAINED},

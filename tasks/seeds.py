@@ -29,7 +29,8 @@ from agentdistill.evaluation.questions import DECODINGS, RECIPES, System
 from agentdistill.records import Grade, Problem
 from agentdistill.store.atomic import write_text
 from agentdistill.store.jsonl import read_jsonl
-from tasks.stage import METRICS, PARAMS
+from tasks.examined import examined
+from tasks.stage import METRICS, PARAMS, load_params
 
 OUT = Path("reports/seeds.md")
 EVALUATIONS = Path("data/eval")
@@ -56,9 +57,9 @@ class Gathered:
     families: dict[str, str] = field(default_factory=dict)  # question id -> family
     examples: dict[str, list[int]] = field(default_factory=dict)  # recipe -> training examples, each seed
 
-    def add_current(self) -> None:
-        """Take up the results that stand in the workspace."""
-        self.families = {problem.id: problem.family for problem in read_jsonl(TEST, Problem)}
+    def add_current(self, limit: int | None) -> None:
+        """Take up the results that stand in the workspace, of at most `limit` questions."""
+        self.families = {problem.id: problem.family for problem in examined(read_jsonl(TEST, Problem), limit)}
         for system in itertools.product(RECIPES, DECODINGS):
             recipe, decoding = system
             self._add_grades(system, EVALUATIONS / recipe / f"{decoding}.grades.jsonl")
@@ -179,12 +180,12 @@ def main() -> None:
     parser.add_argument("--confidence", type=float, default=0.95)
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that params.yaml is put back
-    gathered = Gathered()
+    gathered, limit = Gathered(), load_params().evaluate.limit
     with _params_restored():
         for seed in arguments.seeds:
             write_text(PARAMS, with_seed(PARAMS.read_text(encoding="utf-8"), seed))
             reproduce()
-            gathered.add_current()
+            gathered.add_current(limit)
     reproduce()
     today = datetime.datetime.now(tz=datetime.UTC).date()
     command = f"python -m tasks.seeds {' '.join(map(str, arguments.seeds))}"

@@ -13,10 +13,9 @@ import os
 import resource
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Never, TextIO, overload
@@ -25,10 +24,11 @@ from tqdm import tqdm
 
 from agentdistill.config import Params
 from agentdistill.config import load_params as read_params
-from agentdistill.errors import AgentDistillError, ConfigError
+from agentdistill.errors import AgentDistillError
 from agentdistill.records import Usage, content_id
 from agentdistill.store.atomic import write_json
 from tasks.journal import FOLDER, Journal, ensure_reader, numbers, root
+from tasks.watched import require_watched
 
 METRICS = Path("reports/metrics")
 PARAMS = Path("params.yaml")
@@ -38,10 +38,27 @@ SECONDS_BETWEEN_LINES = 5.0  # progress in a log, where a bar cannot be redrawn
 
 @dataclass
 class _Run:
-    """The stage that this process is."""
+    """The stage that this process is, with its journal unless tracking is off or the journal cannot be written."""
 
     name: str
     journal: Journal | None
+
+    def write(self, event: str, **content: Any) -> None:
+        """Put an event into the journal; no result depends on it, so a stage that cannot goes on without."""
+        if self.journal is None:
+            return
+        try:
+            self.journal.write(event, **content)
+        except OSError as error:
+            _warn(error)
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the journal."""
+        if self.journal is not None:
+            with suppress(OSError):  # what could not be written before
+                self.journal.close()
+        self.journal = None
 
 
 _run: _Run | None = None
@@ -50,19 +67,8 @@ _run: _Run | None = None
 def load_params() -> Params:
     """Read params.yaml of the current folder. Raises `ConfigError`."""
     params = read_params(PARAMS)
-    _require_watched(params)
+    require_watched(params)
     return params
-
-
-def _require_watched(params: Params) -> None:
-    """A local model that DVC does not watch would be changed without a stage noticing."""
-    for role in ("teacher", "student"):
-        path, watched = getattr(getattr(params, role), "path", None), getattr(params.weights, role)
-        if path is not None and Path(path).is_dir() and not (Path(watched).is_dir() and Path(watched).samefile(path)):
-            raise ConfigError(
-                f"params.yaml: {role}.path is the folder {path}, but weights.{role} is {watched}, so a change of its "
-                f"files would not rerun the stages that ask it. Set weights.{role} to {path}."
-            )
 
 
 def write_metrics(stage: str, values: Mapping[str, Any]) -> None:
@@ -76,14 +82,14 @@ def write_metrics(stage: str, values: Mapping[str, Any]) -> None:
 
 def log(values: Mapping[str, float], *, step: int | None = None) -> None:
     """Put numbers into the journal: at `step` of a curve, or as results."""
-    if _run is not None and _run.journal is not None:
-        _run.journal.write("metrics", values=dict(values), step=step)
+    if _run is not None:
+        _run.write("metrics", values=dict(values), step=step)
 
 
 def log_trajectories(path: Path) -> None:
     """Have a sample of the trajectories in `path` shown as traces. Call it when the file is complete."""
-    if _run is not None and _run.journal is not None:
-        _run.journal.write("trajectories", path=str(path.resolve()))
+    if _run is not None:
+        _run.write("trajectories", path=str(path.resolve()))
 
 
 @contextmanager
@@ -175,10 +181,18 @@ def _begin(name: str) -> _Run:
     if not params.tracking.enabled:
         return _Run(name, None)
     folder = root() / FOLDER
-    journal = Journal(folder, name)
-    journal.write("start", stage=name, pipeline=pipeline_key(params), params=params.model_dump(mode="json"))
-    ensure_reader(folder)
-    return _Run(name, journal)
+    try:
+        run = _Run(name, Journal(folder, name))
+        ensure_reader(folder)
+    except OSError as error:
+        _warn(error)
+        return _Run(name, None)
+    run.write("start", stage=name, pipeline=pipeline_key(params), params=params.model_dump(mode="json"))
+    return run
+
+
+def _warn(error: OSError) -> None:
+    print(f"The stage goes on, but MLflow will lack it: its journal cannot be written ({error}).", file=sys.stderr)
 
 
 def pipeline_key(params: Params) -> str:
@@ -188,10 +202,10 @@ def pipeline_key(params: Params) -> str:
 
 def _end(status: str, error: str, seconds: float) -> None:
     global _run
-    if _run is not None and _run.journal is not None:
-        log({"seconds": seconds, "peak_memory_mb": _peak_memory_mb()})
-        _run.journal.write("end", status=status, error=error)
-        _run.journal.close()
+    if _run is not None:
+        _run.write("usage", values={"seconds": seconds, "peak_memory_mb": _peak_memory_mb()})
+        _run.write("end", status=status, error=error)
+        _run.close()
     _run = None
 
 
@@ -210,8 +224,9 @@ def _sentence(error: BaseException) -> str | None:
     if isinstance(error, AgentDistillError):
         return str(error)
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error):
+        temporary = os.environ.get("TMPDIR", "/tmp")  # tempfile would try to write there
         return (
-            f"The disk is full ({error}). Free some space, in {tempfile.gettempdir()} too, and run the stage again; "
+            f"The disk is full ({error}). Free some space, in {temporary} too, and run the stage again; "
             "nothing half-written stands under the name of a result."
         )
     return None

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
@@ -19,6 +18,7 @@ from prefect.settings import PREFECT_API_URL
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.distill import distill
+from tests.processes import alive
 from tests.toy import Toy
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -130,7 +130,7 @@ def test_a_terminated_flow_leaves_no_process_behind(toy: Toy) -> None:
             time.sleep(0.1)
         flow.send_signal(signal.SIGTERM)
         flow.wait(60)
-    assert not psutil.pid_exists(int(helper.read_text()))
+    assert not alive(int(helper.read_text()))
     (toy.root / "hang-second-x").unlink()
     run(toy)  # no lock is left either
     assert toy.is_up_to_date()

@@ -55,9 +55,10 @@ def test_a_stage_depends_on_the_library_that_it_imports(stage: str) -> None:
     assert used - declared == set()
 
 
+@PRESETS
 @pytest.mark.parametrize("stage", GRAPH)
-def test_the_params_of_a_stage_exist(stage: str) -> None:
-    params = read_yaml(ROOT / "params.yaml")
+def test_the_params_of_a_stage_exist_whatever_the_backends(stage: str, preset: Path) -> None:
+    params = read_yaml(preset)
     for name in body(stage)["params"]:
         value: Any = params
         for part in name.split("."):
@@ -67,14 +68,14 @@ def test_the_params_of_a_stage_exist(stage: str) -> None:
 
 def test_every_block_of_params_is_read_by_a_stage_or_decides_no_result() -> None:
     read = {name.split(".")[0] for stage in GRAPH for name in body(stage)["params"]}
-    assert set(Params.model_fields) - read == {"tracking", "weights"}
+    assert set(Params.model_fields) - read == {"tracking", "watched"}
 
 
-@pytest.mark.parametrize("role", ["teacher", "student"])
-def test_a_stage_that_asks_a_model_watches_its_weights(role: str) -> None:
-    asking = {name for name in GRAPH if role in body(name)["params"]} - {"report"}
+@pytest.mark.parametrize("role", ["teacher", "student", "prompts"])
+def test_a_stage_that_reads_own_files_watches_them(role: str) -> None:
+    asking = {name for name in GRAPH if {role, f"{role}.path"} & set(body(name)["params"])} - {"report"}
     text = {name: str(GRAPH[name]) for name in asking}
-    assert [name for name in asking if f"${{weights.{role}}}" not in text[name]] == []
+    assert [name for name in asking if f"${{watched.{role}}}" not in text[name]] == []
 
 
 @pytest.mark.parametrize(
@@ -87,8 +88,8 @@ def test_dvc_reads_a_preset_as_the_stages_do(preset: Path) -> None:
 
 @PRESETS
 def test_the_presets_watch_what_exists(preset: Path) -> None:
-    weights = read_yaml(preset)["weights"]
-    assert [path for path in weights.values() if not (ROOT / path).exists()] == []
+    watched = read_yaml(preset)["watched"]
+    assert [path for path in watched.values() if not (ROOT / path).exists()] == []
 
 
 def test_no_command_differs_by_machine() -> None:

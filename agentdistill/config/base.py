@@ -32,7 +32,7 @@ from agentdistill.config.sandbox import SandboxConfig
 from agentdistill.config.search import SearchConfig
 from agentdistill.config.sft import SftParams
 from agentdistill.config.tracking import TrackingParams
-from agentdistill.config.weights import WeightsParams
+from agentdistill.config.watched import WatchedParams
 from agentdistill.errors import ConfigError
 
 
@@ -46,7 +46,7 @@ class Params(Block):
     sandbox: SandboxConfig
     teacher: ModelParams
     student: StudentParams
-    weights: WeightsParams
+    watched: WatchedParams
     prompts: PromptsParams
     cot: CotParams
     rollout: RolloutParams

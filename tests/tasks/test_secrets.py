@@ -41,6 +41,7 @@ def prepare(folder: Path, url: str) -> None:
         "max_usd": 1.0,
         "usd_per_million_prompt_tokens": 1.0,
         "usd_per_million_completion_tokens": 1.0,
+        "fixed_sampling": False,
     }
     yaml.dump(params, folder / "params.yaml")
     problems = [

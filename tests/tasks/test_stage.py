@@ -3,6 +3,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from tasks.journal import FOLDER, READER_LOCK
 from tests.toy import PARAMS
 
 ROOT = Path(__file__).parent.parent.parent
-START = "from agentdistill.errors import *\nfrom tasks.stage import *\nimport asyncio, time\n"
+START = "from agentdistill.errors import *\nfrom tasks.stage import *\nimport asyncio, resource, time\n"
+NO_ROOM = "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"  # no file can grow any more, as on a full disk
 
 
 class Stage:
@@ -85,6 +87,40 @@ def test_a_full_disk_is_one_sentence(stage: Stage, error: str) -> None:
     assert errors.startswith("The disk is full")
 
 
+def test_a_full_disk_is_told_by_a_stage_whose_journal_is_on_it(stage: Stage) -> None:
+    body = f"""
+def main():
+    {NO_ROOM}
+    raise OSError(28, "No space left on device", "x")
+run_stage(main)
+"""
+    code, errors = stage.run(body)
+    assert code == 1
+    assert "Traceback" not in errors
+    assert errors.splitlines()[-1].startswith("The disk is full")
+
+
+def test_a_stage_whose_journal_cannot_be_written_says_so_once_and_goes_on(stage: Stage) -> None:
+    body = f"""
+def main():
+    {NO_ROOM}
+    log({{"loss": 2.0}}, step=1)
+    log_trajectories(Path("x"))
+run_stage(main)
+"""
+    code, errors = stage.run(body)
+    assert (code, errors.count("\n")) == (0, 1)
+    assert "its journal cannot be written" in errors
+
+
+def test_a_stage_without_a_place_for_its_journal_goes_on(stage: Stage) -> None:
+    shutil.rmtree(stage.folder / FOLDER)
+    (stage.folder / FOLDER).touch()
+    code, errors = stage.run("def main(): Path('worked').touch()\nrun_stage(main)")
+    assert (code, errors.count("\n")) == (0, 1)
+    assert (stage.folder / "worked").exists()
+
+
 def test_a_bug_keeps_its_traceback(stage: Stage) -> None:
     code, errors = stage.run("def main(): {}['key']\nrun_stage(main)")
     assert code == 1
@@ -116,6 +152,9 @@ run_stage(main, variants=("a",))
 """
     assert stage.run(body, "--variant", "a") == (0, "")
     start, loss, result, usage, end = stage.journal()
+    assert [event["event"] for event in (start, loss, result, usage, end)] == [
+        *("start", "metrics", "metrics", "usage", "end")
+    ]
     assert start["stage"] == "toy@a"
     assert start["params"]["seed"] == 0  # type: ignore[index]
     assert (loss["values"], loss["step"]) == ({"loss": 2.0}, 1)
@@ -164,15 +203,6 @@ run_stage(main)
     assert "\r" not in errors
     assert all(line.startswith("rollout: ") and " left" in line for line in errors.splitlines())
     assert "3/3" in errors
-
-
-def test_a_local_model_that_is_not_watched_stops_the_stage(stage: Stage) -> None:
-    (stage.folder / "mine").mkdir()
-    path = stage.folder / "params.yaml"
-    path.write_text(path.read_text().replace("path: models/embedded/student", "path: mine"))
-    code, errors = stage.run("def main(): load_params()\nrun_stage(main)")
-    assert (code, errors.count("\n")) == (1, 1)
-    assert "Set weights.student to mine." in errors
 
 
 def test_progress_tells_tokens_and_dollars(stage: Stage) -> None:

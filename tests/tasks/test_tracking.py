@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.utils.validation import _validate_metric_name
 
 from agentdistill.records import Candidate, Message, Outcome, Step, Trajectory, Usage
 from agentdistill.store.jsonl import write_jsonl
@@ -15,10 +23,12 @@ from tasks.finalise import MADE_BY, finalise
 from tasks.graph import read_locks
 from tasks.journal import FOLDER, Journal
 from tasks.stage import load_params, pipeline_key
-from tasks.tracking import Tracker, open_tracker, publish
+from tasks.tracking import KEY_CHARACTERS, Tracker, allowed, open_tracker, publish
 from tests.toy import Toy
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+ROOT = Path(__file__).parents[2]
+NOBODY = "http://127.0.0.1:9"  # where nothing listens
 
 
 @pytest.fixture
@@ -153,6 +163,27 @@ def test_a_pipeline_that_was_left_for_another_does_not_run_for_ever(toy: Toy, tr
     assert left.info.status == "KILLED"
 
 
+def test_a_queued_experiment_ends_complete_without_being_the_checkouts_pipeline(toy: Toy, tracker: Tracker) -> None:
+    toy.seed(1)  # what the experiment's own folder would have
+    end(begin("second@x"))
+    end(begin("report"))
+    toy.seed(0)
+    publish(tracker, FOLDER, 5, {})
+    checkout = reproduce(toy, tracker)
+    experiment = only([run for run in tracker.find({"pipeline.stage": "pipeline"}) if run.info.run_id != checkout])
+    assert experiment.info.status == "FINISHED"
+
+
+def test_a_parent_has_the_results_of_a_stage_as_soon_as_their_journal_is_read(toy: Toy, tracker: Tracker) -> None:
+    journal = begin("second@x")
+    journal.write("metrics", values={"loss": 2.0}, step=1)
+    journal.write("metrics", values={"score.all": 0.5}, step=None)
+    journal.write("usage", values={"seconds": 3.0})
+    publish(tracker, FOLDER, 5, {})
+    assert only(tracker.find({"pipeline.stage": "pipeline"})).data.metrics == {"second.x.score.all": 0.5}
+    end(journal)
+
+
 def test_a_killed_stage_is_killed_in_mlflow_too(toy: Toy, tracker: Tracker) -> None:
     begin("first").close()  # no end: as after SIGKILL, when the system lets go of the lock
     publish(tracker, FOLDER, 5, {})
@@ -184,6 +215,70 @@ def test_a_sample_of_trajectories_becomes_traces(toy: Toy, tracker: Tracker) -> 
     traces = tracker.client.search_traces(locations=[tracker.experiment], run_id=child.info.run_id)
     assert len(traces) == 3
     assert {span.name for span in traces[0].data.spans} >= {"step 1", "candidate 1"}
+
+
+@given(st.text())
+def test_mlflow_takes_every_name_that_is_made_allowed(key: str) -> None:
+    _validate_metric_name(allowed(key))  # type: ignore[no-untyped-call]
+    assert len(allowed(key)) <= KEY_CHARACTERS
+
+
+def test_a_family_may_have_any_name(toy: Toy, tracker: Tracker) -> None:
+    journal = begin("first")
+    journal.write("metrics", values={"accuracy.C++ (hard), 50%": 0.5}, step=None)
+    end(journal)
+    publish(tracker, FOLDER, 5, {})
+    assert only(tracker.find({"pipeline.stage": "first"})).data.metrics == {"accuracy.C__ _hard__ 50_": 0.5}
+
+
+def test_a_journal_that_mlflow_refuses_holds_up_no_other(
+    toy: Toy, tracker: Tracker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = begin("first")
+    refused.write("metrics", values={"loss": "no number"}, step=None)
+    end(refused)
+    end(begin("third"))
+    publish(tracker, FOLDER, 5, {})
+    assert [path.name for path in FOLDER.glob("*-*")] == [refused.path.with_suffix(".refused").name]
+    assert only(tracker.find({"pipeline.stage": "third"})).info.status == "FINISHED"
+    assert refused.path.name in capsys.readouterr().err
+
+
+def test_a_line_that_a_full_disk_has_cut_costs_that_line_alone(toy: Toy, tracker: Tracker) -> None:
+    journal = begin("first")
+    with journal.path.open("a") as file:
+        file.write('{"event": "metr\n')
+    end(journal)
+    publish(tracker, FOLDER, 5, {})
+    assert list(FOLDER.glob("*-*")) == []
+    assert only(tracker.find({"pipeline.stage": "first"})).info.status == "FINISHED"
+
+
+def test_a_stage_whose_trajectories_are_gone_is_published_without_traces(toy: Toy, tracker: Tracker) -> None:
+    journal = begin("first")
+    journal.write("trajectories", path="gone.jsonl")
+    end(journal)
+    publish(tracker, FOLDER, 5, {})
+    assert list(FOLDER.glob("*-*")) == []
+    assert only(tracker.find({"pipeline.stage": "first"})).info.status == "FINISHED"
+
+
+def test_journals_wait_while_mlflow_is_away(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    journal = begin("first")
+    end(journal)
+    with pytest.raises(MlflowException):
+        publish(Tracker(MlflowClient(NOBODY), "1"), FOLDER, 5, {})
+    assert journal.path.exists()
+
+
+def test_to_finalise_while_mlflow_is_away_is_a_warning_and_no_failure(toy: Toy) -> None:
+    end(begin("first"))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": NOBODY}
+    command = [sys.executable, "-m", "tasks.finalise"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("MLflow cannot be reached (")
 
 
 def test_the_store_is_beside_dvc_yaml(toy: Toy, tracker: Tracker) -> None:
