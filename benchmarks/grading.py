@@ -134,12 +134,15 @@ def _rewritings() -> None:
     if (harness := _lm_eval()) is not None:
         graders["lm-eval"] = harness
     for name, judge in graders.items():
+        judge(*rows[0][:2])  # imports what it needs
+        started = time.process_time()
         wrong = [(gold, answer, expected) for gold, answer, expected in rows if judge(gold, answer) is not expected]
+        milliseconds = (time.process_time() - started) * 1000 / len(rows)
         accepted = [row for row in wrong if not row[2]]
         refused = [row for row in wrong if row[2]]
         print(
             f"\n{name} on {len(rows)} rewritings: {len(rows) - len(wrong)} as by hand, "
-            f"{len(accepted)} wrong ones accepted, {len(refused)} right ones refused"
+            f"{len(accepted)} wrong ones accepted, {len(refused)} right ones refused, {milliseconds:.1f} ms each"
         )
         for label, some in (("accepts", accepted), ("refuses", refused)):
             for gold, answer, _ in some:
