@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agentdistill.config import Params
 from agentdistill.errors import ConfigError
+from agentdistill.prompts.builders import BUILT_IN, prompt_folder
 
 
 def require_watched(params: Params) -> None:
@@ -33,5 +34,6 @@ def _local_paths(params: Params) -> Iterator[tuple[str, str, Path]]:
                 path = getattr(source, name, None)
                 if path is not None:
                     yield "data", f"download.{kind}.{number}.{name}", Path(path)
-    if Path(params.prompts.set).is_dir():
-        yield "prompts", "prompts.set", Path(params.prompts.set)
+    prompts = prompt_folder(params.prompts.set)
+    if prompts.is_dir() and not prompts.is_relative_to(BUILT_IN):
+        yield "prompts", "prompts.set", prompts

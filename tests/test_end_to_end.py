@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 ROOT = Path(__file__).parent.parent
 CODE = ("agentdistill", "tasks", "models/embedded")
-FILES = ("dvc.yaml", "params.yaml", "models/README.md")
+FILES = ("dvc.yaml", "params.yaml", "models/none")
 KILLS = 20
 
 

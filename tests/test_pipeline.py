@@ -71,6 +71,10 @@ def test_every_block_of_params_is_read_by_a_stage_or_decides_no_result() -> None
     assert set(Params.model_fields) - read == {"tracking", "watched"}
 
 
+def test_the_download_watches_own_data() -> None:
+    assert "${watched.data}" in body("download")["deps"]
+
+
 @pytest.mark.parametrize("role", ["teacher", "student", "prompts"])
 def test_a_stage_that_reads_own_files_watches_them(role: str) -> None:
     asking = {name for name in GRAPH if {role, f"{role}.path"} & set(body(name)["params"])} - {"report"}

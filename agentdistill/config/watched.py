@@ -7,7 +7,7 @@ from agentdistill.config.block import Block
 
 class WatchedParams(Block):
     """Files or folders, for dvc.yaml: local models, the folder of own questions and corpus, own prompts;
-    `models/README.md` where there are none of one's own (a name on the hub, an API), because what DVC watches has to
+    `models/none` where there are none of one's own (a name on the hub, an API), because what DVC watches has to
     exist."""
 
     teacher: str

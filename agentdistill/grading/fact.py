@@ -23,6 +23,8 @@ _NOT_WORD = re.compile(r"[^\w.]+|(?<!\d)\.|\.(?!\d)|_")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 # "u.s." and "j. k."; only the last may lack its full stop, and an "a" then only without a space: it may be an article.
 _INITIALS = re.compile(r"(?<!\w)(?:[^\W\d_]\.\s*)+(?:(?<=\.)[^\W\d_]|(?<=\s)(?!a)[^\W\d_])?(?!\w)")
+# "A A Milne" and "U. S. A", where capitals tell an initial from an article
+_CAPITALS = re.compile(r"(?<![\w.])(?:[A-Z](?: [A-Z])+|(?:[A-Z]\. ?){2,}[A-Z])(?![\w.])")
 _MONTHS = (
     "january", "february", "march", "april", "may", "june",
     "july", "august", "september", "october", "november", "december",
@@ -39,6 +41,7 @@ _LONGEST_NUMBER = 12  # words
 
 def normalise(text: str) -> str:
     """Return `text` in the form in which answers are compared: lower-case words parted by single spaces."""
+    text = _CAPITALS.sub(lambda match: re.sub(r"[. ]", "", match.group()) + " ", text)
     text = unicodedata.normalize("NFKD", text).casefold()
     text = "".join(character for character in text if not unicodedata.combining(character))
     for pattern in _DATES:

@@ -34,7 +34,8 @@ class LedgerModel:
         return self._model.fingerprint
 
     def counts(self) -> dict[str, float]:
-        """Return, for a stage's metrics, where the replies came from, and what a model that is billed took in all."""
+        """Return, for a stage's metrics, where the replies came from, and what a model that is billed took since it was
+        opened."""
         counts: dict[str, float] = {"ledger_hits": self.hits, "ledger_misses": self.misses}
         if isinstance(self._model, Billed):
             spent = self._model.spent

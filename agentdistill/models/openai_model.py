@@ -16,7 +16,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -42,6 +42,7 @@ from agentdistill.models.server_errors import (
     is_refusal,
     refuses,
     retry_after,
+    wants_other_limit,
 )
 from agentdistill.records import Completion, Message, Reply, Sampling, Usage, total_usage
 from agentdistill.store.digest import DIGEST_HEX_DIGITS
@@ -52,6 +53,7 @@ LONGEST_WAIT_SECONDS = 600.0  # a server that asks for more has to be asked anot
 SEED_BITS = 31  # what every server takes
 CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
 PROBE_TOKENS = 16  # the fewest that every server permits
+SPARE = frozenset({"stop", "seed"})  # stop strings are looked for here as well, and a seed is a wish
 DEFAULTS = {"temperature": 1.0, "top_p": 1.0, "n": 1}  # what the protocol has where nothing is sent
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -116,7 +118,8 @@ class OpenAIModel:
         )
         self._jitter = random.Random()
         self._limit_name = "max_tokens"  # some models insist on max_completion_tokens
-        self._unsent = {"temperature", "top_p"} if fixed_sampling else set()  # fields that the server refuses
+        self._fixed_sampling = fixed_sampling
+        self._refused: set[str] = set()  # fields that are left away where that changes nothing
         self._many = True  # whether the server gives several choices
         self._continues: bool | None = None  # whether it continues a prefill; None until asked
         self._asking = asyncio.Lock()
@@ -163,12 +166,13 @@ class OpenAIModel:
                 request = {
                     "messages": said,
                     "n": wanted,
-                    "temperature": sampling.temperature,
-                    "top_p": sampling.top_p,
                     "seed": (seed + len(choices)) % 2**SEED_BITS,  # a further request must not repeat the first one
                     "extra_body": dict(extra),
-                    **({"stop": list(sampling.stop)} if sampling.stop else {}),
                 }
+                if sampling.stop:
+                    request["stop"] = list(sampling.stop)
+                if not self._fixed_sampling:
+                    request |= {"temperature": sampling.temperature, "top_p": sampling.top_p}
                 answer = await self._ask(request, sampling.max_tokens, most, home, usages)
                 if len(answer.completions) < wanted:
                     self._many = False
@@ -219,6 +223,7 @@ class OpenAIModel:
             ModelError: anything else, in a sentence.
         """
         tried = 0
+        refused: set[str] = set()  # by this request; that it was for them is known when one without them is answered
         while True:
             replica = (home + tried) % len(self._urls)
             worst = self._budget.usage(most_prompt, max_tokens * request["n"])
@@ -226,8 +231,7 @@ class OpenAIModel:
                 if self._unusable is not None:
                     raise ModelUnusable(self._unusable)
                 # Chosen now: what others have learnt while this one waited holds for it as well.
-                fields = {name: value for name, value in request.items() if name not in self._unsent}
-                fields[self._limit_name] = max_tokens
+                fields = _without(request, self._refused | refused) | {self._limit_name: max_tokens}
                 async with self._budget.reserve(worst) as reservation:
                     started = time.monotonic()
                     try:
@@ -242,30 +246,30 @@ class OpenAIModel:
                         usages.append(reservation.taken)
                         tokens = reservation.taken.completion_tokens // len(answer.completions)
                         self._limit.succeeded(time.monotonic() - started, tokens)
+                        self._refused |= refused
                         return answer
-            if self._adapts(error, request, fields):
+            if self._adapts(error, request, fields, refused):
                 continue
             if request["extra_body"] and any(refuses(error, name) for name in CONTINUE):
                 raise _Unable from error
             tried += 1
             await self._wait_or_give_up(error, replica, tried, started)
 
-    def _adapts(self, error: Exception, request: dict[str, Any], sent: Mapping[str, Any]) -> bool:
-        """Learn from a refusal what the server does not take; tell whether the request is worth sending again.
+    def _adapts(self, error: Exception, request: dict[str, Any], sent: Mapping[str, Any], refused: set[str]) -> bool:
+        """Learn from a refusal what the server does not take, fields that can be spared into `refused`; tell whether
+        the request is worth sending again.
 
         `sent` decides, not what is known by now: many requests are refused at once before the first refusal is read.
         """
-        if "max_tokens" in sent and refuses(error, "max_completion_tokens"):
+        if "max_tokens" in sent and wants_other_limit(error):
             self._limit_name = "max_completion_tokens"
             return True
         if sent.get("n", 1) > 1 and refuses(error, "n"):
             self._many, request["n"] = False, 1
             return True
-        # Stop strings are looked for here as well, a seed is a wish, and defaults need not be said.
-        spare = ("stop", "seed", *(name for name, value in DEFAULTS.items() if sent.get(name) == value))
-        refused = {name for name in spare if name in sent and refuses(error, name)}
-        self._unsent |= refused
-        return bool(refused)
+        spared = {name for name in sent.keys() - _without(sent, set(sent)).keys() if refuses(error, name)}
+        refused |= spared
+        return bool(spared)
 
     async def _wait_or_give_up(self, error: Exception, replica: int, tried: int, started: float) -> None:
         failure = as_model_error(
@@ -307,6 +311,15 @@ class OpenAIModel:
         if answer.prompt_tokens is None or answer.completion_tokens is None:
             return worst
         return self._budget.usage(answer.prompt_tokens, answer.completion_tokens)
+
+
+def _without(fields: Mapping[str, Any], refused: Set[str]) -> dict[str, Any]:
+    """Leave out what is refused and says nothing: a refused temperature of 0 is sent, and its refusal told."""
+    return {
+        name: value
+        for name, value in fields.items()
+        if not (name in refused and (name in SPARE or value == DEFAULTS.get(name)))
+    }
 
 
 class _Unable(Exception):

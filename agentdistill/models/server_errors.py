@@ -59,10 +59,20 @@ def is_refusal(error: BaseException | None) -> bool:
 
 
 def refuses(error: Exception, parameter: str) -> bool:
-    """Tell whether the server refused the request because of `parameter`."""
+    """Tell whether the server refused the request because of `parameter`. Servers also repeat the request in their
+    message, where every parameter has its value behind it."""
     if not (isinstance(error, openai.APIStatusError) and is_refusal(error)):
         return False
-    return error.param == parameter or re.search(rf"\b{parameter}\b", _text(error)) is not None
+    if error.param:
+        return error.param == parameter
+    before = r"(?:^|[:,.]\s*|- |['\"`(]|\b(?:parameter|argument|field|value|and|or)s?\s)"
+    blamed = rf"{before}{parameter}\b(?!['\"`]?\s*[:=])"
+    return re.search(blamed, _text(error)) is not None
+
+
+def wants_other_limit(error: Exception) -> bool:
+    """Tell whether the server refused `max_tokens` and knows `max_completion_tokens`."""
+    return is_refusal(error) and "max_completion_tokens" in str(error)
 
 
 def as_model_error(error: Exception, *, url: str, model: str, key_variable: str | None, secret: str) -> ModelError:

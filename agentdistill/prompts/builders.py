@@ -23,15 +23,19 @@ class PromptSet:
     agent_student: str
 
 
+def prompt_folder(name_or_folder: str) -> Path:
+    """Return where a set lies, or would lie: a built-in name goes before a path."""
+    built_in = BUILT_IN / name_or_folder
+    return built_in if built_in.is_dir() else Path(name_or_folder)
+
+
 def load_prompts(name_or_folder: str) -> PromptSet:
     """Load a built-in set by name ("paper", "embedded") or any folder by path.
 
     Raises:
         ConfigError: neither exists, or a file of the set is missing or empty.
     """
-    folder = BUILT_IN / name_or_folder
-    if not folder.is_dir():
-        folder = Path(name_or_folder)
+    folder = prompt_folder(name_or_folder)
     if not folder.is_dir():
         built_in = ", ".join(sorted(path.name for path in BUILT_IN.iterdir() if (path / "cot.txt").exists()))
         raise ConfigError(

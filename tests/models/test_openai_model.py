@@ -216,16 +216,33 @@ async def test_a_reasoning_model_is_asked_for_its_own_sampling_and_its_text_is_c
     assert server.bodies[-1].keys() == {"model", "messages", "n", "max_tokens"}
 
 
-@pytest.mark.parametrize("value", [1.0, 0.0])
-async def test_a_temperature_that_is_refused_is_dropped_only_where_it_says_nothing(value: float) -> None:
-    sampling = SAMPLING.model_copy(update={"temperature": value})
+async def test_a_temperature_that_is_refused_is_dropped_only_where_it_says_nothing() -> None:
+    ordinary, greedy = (SAMPLING.model_copy(update={"temperature": value}) for value in (1.0, 0.0))
     refuses = {"temperature": "Unsupported value: 'temperature'"}
     async with FakeServer(refuses=refuses) as server, make_model(server.url) as model:
-        if value == 1.0:
-            assert await ask(model, sampling=sampling)
-        else:
+        for _ in range(2):
+            assert await ask(model, sampling=ordinary)
             with pytest.raises(ModelError, match="set fixed_sampling: true"):
-                await ask(model, sampling=sampling)
+                await ask(model, sampling=greedy)
+
+
+async def test_a_refusal_that_repeats_the_request_blames_none_of_its_fields() -> None:
+    async with FakeServer() as server, make_model(server.url) as model:
+        said = "[{'loc': ('body', 'messages', 0), 'input': {'n': 4, 'temperature': 1.0, 'seed': 7, 'stop': ['END']}}]"
+        server.faults.append(refuse(400, said))
+        with pytest.raises(ModelError, match="status 400"):
+            await ask(model)
+        await ask(model, n=2)
+    assert server.bodies[-1].keys() >= {"n", "temperature", "top_p", "seed", "stop"}
+
+
+async def test_nothing_is_learnt_from_a_refusal_that_had_another_reason() -> None:
+    async with FakeServer() as server, make_model(server.url) as model:
+        server.faults.extend([refuse(400, "seed is odd"), refuse(400, "It is not the seed, it is the question.")])
+        with pytest.raises(ModelError, match="it is the question"):
+            await ask(model)
+        await ask(model)
+    assert "seed" in server.bodies[-1]
 
 
 async def test_after_a_lasting_fault_of_the_account_nothing_more_is_sent() -> None:

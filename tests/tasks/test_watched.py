@@ -44,7 +44,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("role", CASES)
-@pytest.mark.parametrize("watched", ["own", "own/part", "own/other", "models/README.md"])
+@pytest.mark.parametrize("watched", ["own", "own/part", "own/other", "models/none"])
 def test_a_local_path_must_lie_in_what_is_watched(
     role: str, watched: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,12 +58,20 @@ def test_a_local_path_must_lie_in_what_is_watched(
             check(role, watched, change)
 
 
+def test_a_folder_with_the_name_of_a_built_in_set_is_none_of_its(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "paper").mkdir()
+    check("prompts", "models/none", {"prompts": {"set": "paper"}})
+
+
 def test_a_copy_of_a_hub_dataset_is_a_local_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     corpus = {"type": "hub", "dataset": "a/b", "subset": None, "hub_split": "train", "revision": None}
     copied = {**corpus, "snapshot": "copy", "id": None, "title": "title", "text": "text"}
     with pytest.raises(ConfigError, match=r"download\.corpus\.0\.snapshot is copy"):
-        check("data", "models/README.md", {"download": {"corpus": [copied]}})
+        check("data", "models/none", {"download": {"corpus": [copied]}})
     check("data", "copy", {"download": {"corpus": [copied]}})
 
 
