@@ -23,8 +23,8 @@ _NOT_WORD = re.compile(r"[^\w.]+|(?<!\d)\.|\.(?!\d)|_")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 # "u.s." and "j. k."; only the last may lack its full stop, and an "a" then only without a space: it may be an article.
 _INITIALS = re.compile(r"(?<!\w)(?:[^\W\d_]\.\s*)+(?:(?<=\.)[^\W\d_]|(?<=\s)(?!a)[^\W\d_])?(?!\w)")
-# "A A Milne" and "U. S. A", where capitals tell an initial from an article
-_CAPITALS = re.compile(r"(?<![\w.])(?:[A-Z](?: [A-Z])+|(?:[A-Z]\. ?){2,}[A-Z])(?![\w.])")
+# "a a milne" and "u s a": a letter beside another with nothing but a space between is no article
+_APART = re.compile(r"(?<![\w.&-])[^\W\d_](?: [^\W\d_])+(?![^\s,;)])")
 _MONTHS = (
     "january", "february", "march", "april", "may", "june",
     "july", "august", "september", "october", "november", "december",
@@ -41,15 +41,17 @@ _LONGEST_NUMBER = 12  # words
 
 def normalise(text: str) -> str:
     """Return `text` in the form in which answers are compared: lower-case words parted by single spaces."""
-    text = _CAPITALS.sub(lambda match: re.sub(r"[. ]", "", match.group()) + " ", text)
     text = unicodedata.normalize("NFKD", text).casefold()
     text = "".join(character for character in text if not unicodedata.combining(character))
     for pattern in _DATES:
         text = pattern.sub(_date, text)
     text = _THOUSANDS.sub("", _DROP.sub("", text))
+    text = _APART.sub(lambda match: match.group().replace(" ", ""), text)
     text = _INITIALS.sub(lambda match: re.sub(r"[.\s]", "", match.group()) + " ", text)
     words = list(_digits(_NOT_WORD.sub(" ", text).split()))
-    return " ".join(_initials_joined([word for word in words if word not in _ARTICLES] or words))
+    named = [word for word in words if word not in _ARTICLES]
+    # Where nothing else is left, an "a" is a letter, and the others are words.
+    return " ".join(_initials_joined(named or [word for word in words if word == "a"] or words))
 
 
 def _date(match: re.Match[str]) -> str:
