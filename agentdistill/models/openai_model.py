@@ -13,12 +13,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
 import random
 import time
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import openai
 
@@ -33,7 +31,9 @@ from agentdistill.models.chat import (
     read_answer,
     with_prefill_in_prompt,
 )
+from agentdistill.models.client import open_client, read_key
 from agentdistill.models.concurrency import START, AdaptiveLimit
+from agentdistill.models.dialect import Dialect
 from agentdistill.models.server_errors import (
     BadAnswer,
     as_model_error,
@@ -42,7 +42,6 @@ from agentdistill.models.server_errors import (
     is_refusal,
     refuses,
     retry_after,
-    wants_other_limit,
 )
 from agentdistill.records import Completion, Message, Reply, Sampling, Usage, total_usage
 from agentdistill.store.digest import DIGEST_HEX_DIGITS
@@ -53,9 +52,6 @@ LONGEST_WAIT_SECONDS = 600.0  # a server that asks for more has to be asked anot
 SEED_BITS = 31  # what every server takes
 CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
 PROBE_TOKENS = 16  # the fewest that every server permits
-SPARE = frozenset({"stop", "seed"})  # stop strings are looked for here as well, and a seed is a wish
-DEFAULTS = {"temperature": 1.0, "top_p": 1.0, "n": 1}  # what the protocol has where nothing is sent
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class OpenAIModel:
@@ -100,7 +96,7 @@ class OpenAIModel:
         """
         if not base_urls:
             raise ModelError("An openai model needs at least one base URL; got none. Add one, with its /v1.")
-        self._secret = api_key or _key(api_key_env)
+        self._secret = api_key or read_key(api_key_env)
         identified = [model, identity] if identity is not None else [model, *sorted(base_urls)]
         identified += ["fixed_sampling"] if fixed_sampling else []
         digest = hashlib.sha256(json.dumps(identified).encode()).hexdigest()[:DIGEST_HEX_DIGITS]
@@ -108,7 +104,7 @@ class OpenAIModel:
         self._model = model
         self._urls = tuple(base_urls)
         self._key_variable = api_key_env
-        self._clients = [_client(url, self._secret, timeout_seconds) for url in base_urls]
+        self._clients = [open_client(url, self._secret, timeout_seconds) for url in base_urls]
         self._timeout = timeout_seconds
         self._attempts = attempts
         self._limit = AdaptiveLimit(max_concurrency, start_concurrency)
@@ -117,10 +113,8 @@ class OpenAIModel:
             Prices(usd_per_million_prompt_tokens, usd_per_million_completion_tokens),
         )
         self._jitter = random.Random()
-        self._limit_name = "max_tokens"  # some models insist on max_completion_tokens
         self._fixed_sampling = fixed_sampling
-        self._refused: set[str] = set()  # fields that are left away where that changes nothing
-        self._many = True  # whether the server gives several choices
+        self._dialect = Dialect()
         self._continues: bool | None = None  # whether it continues a prefill; None until asked
         self._asking = asyncio.Lock()
         self._unusable: str | None = None  # the sentence that every further request would end with
@@ -162,7 +156,7 @@ class OpenAIModel:
         async def draw(said: list[dict[str, Any]], extra: Mapping[str, Any]) -> tuple[Completion, ...]:
             choices: list[Completion] = []
             while len(choices) < n:
-                wanted = n - len(choices) if self._many else 1
+                wanted = n - len(choices) if self._dialect.many else 1
                 request = {
                     "messages": said,
                     "n": wanted,
@@ -175,7 +169,7 @@ class OpenAIModel:
                     request |= {"temperature": sampling.temperature, "top_p": sampling.top_p}
                 answer = await self._ask(request, sampling.max_tokens, most, home, usages)
                 if len(answer.completions) < wanted:
-                    self._many = False
+                    self._dialect.many = False
                 choices += answer.completions[:wanted]
             return tuple(cut_at_stop(choice, sampling.stop) for choice in choices)
 
@@ -231,7 +225,7 @@ class OpenAIModel:
                 if self._unusable is not None:
                     raise ModelUnusable(self._unusable)
                 # Chosen now: what others have learnt while this one waited holds for it as well.
-                fields = _without(request, self._refused | refused) | {self._limit_name: max_tokens}
+                fields = self._dialect.fields(request, max_tokens, refused)
                 async with self._budget.reserve(worst) as reservation:
                     started = time.monotonic()
                     try:
@@ -246,30 +240,14 @@ class OpenAIModel:
                         usages.append(reservation.taken)
                         tokens = reservation.taken.completion_tokens // len(answer.completions)
                         self._limit.succeeded(time.monotonic() - started, tokens)
-                        self._refused |= refused
+                        self._dialect.confirm(refused)
                         return answer
-            if self._adapts(error, request, fields, refused):
+            if self._dialect.adapts(error, request, fields, refused):
                 continue
             if request["extra_body"] and any(refuses(error, name) for name in CONTINUE):
                 raise _Unable from error
             tried += 1
             await self._wait_or_give_up(error, replica, tried, started)
-
-    def _adapts(self, error: Exception, request: dict[str, Any], sent: Mapping[str, Any], refused: set[str]) -> bool:
-        """Learn from a refusal what the server does not take, fields that can be spared into `refused`; tell whether
-        the request is worth sending again.
-
-        `sent` decides, not what is known by now: many requests are refused at once before the first refusal is read.
-        """
-        if "max_tokens" in sent and wants_other_limit(error):
-            self._limit_name = "max_completion_tokens"
-            return True
-        if sent.get("n", 1) > 1 and refuses(error, "n"):
-            self._many, request["n"] = False, 1
-            return True
-        spared = {name for name in sent.keys() - _without(sent, set(sent)).keys() if refuses(error, name)}
-        refused |= spared
-        return bool(spared)
 
     async def _wait_or_give_up(self, error: Exception, replica: int, tried: int, started: float) -> None:
         failure = as_model_error(
@@ -313,43 +291,5 @@ class OpenAIModel:
         return self._budget.usage(answer.prompt_tokens, answer.completion_tokens)
 
 
-def _without(fields: Mapping[str, Any], refused: Set[str]) -> dict[str, Any]:
-    """Leave out what is refused and says nothing: a refused temperature of 0 is sent, and its refusal told."""
-    return {
-        name: value
-        for name, value in fields.items()
-        if not (name in refused and (name in SPARE or value == DEFAULTS.get(name)))
-    }
-
-
 class _Unable(Exception):
     """The server refused the options that continue a prefill."""
-
-
-def _client(url: str, secret: str, timeout: float) -> openai.AsyncOpenAI:
-    # A proxy from the environment cannot reach this machine's own servers and must not see their keys.
-    local = urlsplit(url).hostname in LOOPBACK
-    return openai.AsyncOpenAI(
-        base_url=url,
-        api_key=secret or "none",  # the client wants some key even where the server wants none
-        max_retries=0,
-        timeout=timeout,
-        http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if local else None,
-    )
-
-
-def _key(variable: str | None) -> str:
-    if variable is None:
-        return ""
-    key = os.environ.get(variable, "").strip()  # files that hold keys end with a newline
-    if not key:
-        raise ModelError(
-            f"The environment variable {variable} is not set; it should hold the key of the model's server. Set it in "
-            "the shell that starts the pipeline, or give api_key_env: null for a server without keys."
-        )
-    if not (key.isascii() and key.isprintable() and " " not in key):
-        raise ModelError(
-            f"The environment variable {variable} holds no key: there are characters in it that no header can carry. "
-            "Set it to the key alone."
-        )
-    return key
