@@ -16,7 +16,7 @@ import sys
 import threading
 from typing import Any, NoReturn
 
-from . import landlock, privileges, rlimits, seccomp
+from . import hugepages, landlock, privileges, rlimits, seccomp
 from .interpreter import Interpreter
 from .node import Node, seed_everything
 from .wire import Channel, ChannelClosed
@@ -86,6 +86,7 @@ def confine(spec: dict[str, Any]) -> None:
     if spec["landlock"]:
         landlock.restrict(spec["readable"])
     gc.collect()
+    hugepages.collapse()
     gc.freeze()
 
 
