@@ -15,8 +15,8 @@ COLLAPSE = 25  # MADV_COLLAPSE, Linux 6.1: make huge pages of what is there, now
 
 
 def collapse() -> int:
-    """Put huge pages under the memory of objects; return how many. None where the kernel has no such call, or no huge
-    page to give: then forks are dearer and nothing else."""
+    """Put huge pages under the memory of objects and return how many: 0 where the kernel has no such call, or none to
+    give; then forks are dearer and nothing else."""
     starts = {id(thing) // HUGE_PAGE * HUGE_PAGE for thing in gc.get_objects()}
     madvise = ctypes.CDLL(None).madvise
     madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
