@@ -1,13 +1,20 @@
-"""Huge pages under what forks share. In a process of its own: this one's memory is left alone."""
+"""Huge pages under what forks share. In processes of their own: this one's memory is left alone."""
 
 from __future__ import annotations
 
 import contextlib
 import mmap
+import os
+import re
 import subprocess
 import sys
+from pathlib import Path
+
+import psutil
+import pytest
 
 from agentdistill.sandbox.guest.hugepages import COLLAPSE, HUGE_PAGE
+from tests.sandbox.conftest import started
 
 PROGRAM = """
 import os
@@ -38,3 +45,21 @@ def test_memory_lies_on_huge_pages_where_the_kernel_has_them_and_is_what_it_was(
     assert (int(collapsed) > 0) == machine_collapses()
     assert in_the_fork == "2"
     assert unchanged == "True"
+
+
+def on_huge_pages(pid: int) -> int:
+    """KiB of a process's memory that lie on huge pages."""
+    found = re.search(r"^AnonHugePages: +(\d+) kB$", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may look at the zygote's memory")
+async def test_the_zygote_forks_from_huge_pages() -> None:
+    others = set(psutil.Process().children())
+    box = await started("B", preload=["numpy", "sympy"])  # enough memory for some, wherever it begins
+    try:
+        (zygote,) = set(psutil.Process().children()) - others
+        assert (on_huge_pages(zygote.pid) > 0) == machine_collapses()
+    finally:
+        await box.__aexit__(None, None, None)
