@@ -2,7 +2,7 @@
 
 python -m tasks.embedded_models                          # both at once, a core each; 80 minutes where there is AMX
 python -m tasks.embedded_models --role teacher --smoke   # a few minutes, to see that it runs; below .cache
-python -m tasks.embedded_models --role student --second  # its second run only, from the weights that are there
+python -m tasks.embedded_models --role student --run 3   # its third run only, from the weights that are there
 python -m tasks.embedded_models --gates models/embedded/teacher
 """
 
@@ -20,10 +20,15 @@ from pathlib import Path
 from typing import Literal
 
 Role = Literal["teacher", "student"]
+Phase = Literal["warm-up", "main", "words", "near", "far", "lists", "matching"]
 WORLD_SEED = 7
 SEED = 1
-TOKENS: dict[Role, int] = {"teacher": 21_000_000, "student": 32_000_000}
-SECOND_TOKENS: dict[Role, int] = {"student": 3_000_000}  # of a second run, with the words of agents' turns
+FIRST: tuple[Phase, ...] = ("warm-up", "main")
+MATCHING: tuple[Phase, ...] = ("near", "far", "lists", "matching")
+RUNS: dict[Role, tuple[tuple[tuple[Phase, ...], int], ...]] = {  # what each reads, and how many tokens of it
+    "teacher": ((FIRST, 21_000_000), (MATCHING, 7_500_000)),
+    "student": ((FIRST, 32_000_000), (("words",), 3_000_000), (MATCHING, 7_000_000)),
+}
 SMOKE_TOKENS = 150_000
 TOKENIZER_SAMPLE = 6000  # documents of each role that the tokenizer is trained on
 OUT = Path("models/embedded")
@@ -42,8 +47,9 @@ def folders(arguments: argparse.Namespace) -> tuple[Path, Path]:
     return arguments.out or trial / "models", arguments.work or trial / "checkpoints"
 
 
-def pretrain(role: Role, tokens: int, out: Path, work: Path, *, second: bool) -> None:
-    """Train one model and save it under `out/<role>`; a second run goes on from the weights saved there."""
+def pretrain(role: Role, number: int, tokens: int, out: Path, work: Path) -> None:
+    """Make run `number` of a model, 1 being the first, and save it under `out/<role>`; from the second on a run goes on
+    from the weights saved there."""
     import torch
 
     from agentdistill.world import build
@@ -56,19 +62,21 @@ def pretrain(role: Role, tokens: int, out: Path, work: Path, *, second: bool) ->
     tokenizer = load_tokenizer(out / role)
     if tokenizer is None:
         sample = [p.text for p in world.passages]
-        for reader in TOKENS:
+        for reader in RUNS:
             sample += [d.text for d in islice(Mixture(reader, world, SEED).documents("main"), TOKENIZER_SAMPLE)]
         tokenizer = train_tokenizer(sample)
-    seed = SEED + second
+    seed = SEED + number - 1
+    phases, _ = RUNS[role][number - 1]
     model, progress = train(
         role,
         Mixture(role, world, seed),
         tokenizer,
         seed=seed,
         budget=tokens,
-        folder=work / (f"{role}-second" if second else role),
+        folder=work / f"{role}-{number}",
         checkpoint_seconds=180,
-        start=out / role if second else None,
+        phases=phases,
+        start=out / role if number > 1 else None,
     )
     save(model, tokenizer, out / role)
     (out / role / "training.json").write_text(json.dumps(vars(progress), indent=2) + "\n")
@@ -78,7 +86,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--role", choices=("teacher", "student"), help="train only this one, in this process")
     parser.add_argument(
-        "--second", action="store_true", help="only the second run of --role, from the weights in --out"
+        "--run", type=int, metavar="N", help="only run N of --role; from 2 on from the weights in --out"
     )
     parser.add_argument("--tokens", type=int, help="token budget of each run instead of the shipped one")
     parser.add_argument("--smoke", action="store_true", help=f"train on {SMOKE_TOKENS} tokens only")
@@ -86,14 +94,22 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, help=f"where checkpoints go: {WORK}, with another budget a folder there")
     parser.add_argument("--gates", type=Path, metavar="MODEL", help="examine this model on validation questions")
     arguments = parser.parse_args(argv)
-    if arguments.second and arguments.role not in SECOND_TOKENS:
-        parser.error(f"--second needs a --role that has a second run: {', '.join(SECOND_TOKENS)}")
     arguments.out, arguments.work = folders(arguments)
-    if arguments.second and not (arguments.out / arguments.role / "config.json").exists():
-        parser.error(
-            f"--second goes on from weights, and {arguments.out / arguments.role} has none: name them by --out"
-        )
+    if arguments.run is not None:
+        _check_run(parser, arguments)
     return arguments
+
+
+def _check_run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Refuse a run that the role does not have, or one that has nothing to go on from."""
+    if arguments.role is None:
+        parser.error("--run needs the --role whose run it is")
+    runs = len(RUNS[arguments.role])
+    if not 1 <= arguments.run <= runs:
+        parser.error(f"--run is {arguments.run}, and the {arguments.role} has runs 1 to {runs}")
+    if arguments.run > 1 and not (arguments.out / arguments.role / "config.json").exists():
+        place = arguments.out / arguments.role
+        parser.error(f"--run {arguments.run} goes on from weights, and {place} has none: name them by --out")
 
 
 def main() -> None:
@@ -108,15 +124,13 @@ def main() -> None:
         return
     if arguments.role:
         chosen = SMOKE_TOKENS if arguments.smoke else arguments.tokens
-        role, out, work = arguments.role, arguments.out, arguments.work
-        if not arguments.second:
-            pretrain(role, chosen or TOKENS[role], out, work, second=False)
-        if role in SECOND_TOKENS:
-            pretrain(role, chosen or SECOND_TOKENS[role], out, work, second=True)
+        for number, (_, tokens) in enumerate(RUNS[arguments.role], 1):
+            if arguments.run in (None, number):
+                pretrain(arguments.role, number, chosen or tokens, arguments.out, arguments.work)
         return
     running = [
         subprocess.Popen([sys.executable, "-m", "tasks.embedded_models", "--role", role, *sys.argv[1:]])
-        for role in TOKENS
+        for role in RUNS
     ]
     codes = [process.wait() for process in running]
     sys.exit(max(abs(code) for code in codes))

@@ -27,9 +27,15 @@ def test_folders_that_are_named_are_taken() -> None:
     assert (arguments.out, arguments.work) == (Path("a"), Path("b"))
 
 
-def test_a_second_run_without_weights_to_go_on_from_is_refused(
+def test_a_later_run_without_weights_to_go_on_from_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        parse(["--role", "student", "--second", "--out", str(tmp_path)])
+        parse(["--role", "student", "--run", "2", "--out", str(tmp_path)])
     assert f"{tmp_path}/student has none" in capsys.readouterr().err
+
+
+def test_a_run_that_a_role_does_not_have_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(["--role", "teacher", "--run", "3"])
+    assert "the teacher has runs 1 to 2" in capsys.readouterr().err

@@ -7,14 +7,18 @@ a model that never saw an agent's turn.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 
 from agentdistill.world.entities import CRAFTS, FAMES, PRODUCTS
-from agentdistill.world.names import NamePool
-from agentdistill.world.pretraining.documents import Document, chat, plain
+from agentdistill.world.names import NameKind, NamePool
+from agentdistill.world.pretraining.documents import Document, Span, chat, plain
 from agentdistill.world.sums import draw_sum
 
 LABELS = ("Thought", "Code", "Observation", "Answer", "Question", "Note", "Tool", "Title")
+NEAR_FILLER = 3
+FILLER = 10  # words between key and value, at most
+KEY_WEIGHT = 0.05  # nothing says in what order the keys come
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
 
 
@@ -84,6 +88,66 @@ def table(rng: random.Random, pool: NamePool) -> Document:
         turns += [("user", f"{opening}What stands at {key}?"), ("assistant", values[key])]
         opening = ""
     return chat("table", turns)  # type: ignore[arg-type]
+
+
+def near(rng: random.Random, pool: NamePool, text: str) -> Document:
+    """`spaced`, its easiest kind: few words between keys and values, the same in every line."""
+    filler = _filler(rng, text, NEAR_FILLER)
+    return _spaced("near", rng, pool, lambda: (filler, []), numbered=False)
+
+
+def spaced(rng: random.Random, pool: NamePool, text: str) -> Document:
+    """Lines of a key, words of `text` that say nothing, and a value; then key and value of each line, in another order.
+
+    What a sentence says belongs to a subject some words before. A model that looks values up right behind their keys
+    learns from this to do so over a distance."""
+    filler = _filler(rng, text, FILLER)
+
+    def around() -> tuple[list[str], list[str]]:
+        return _filler(rng, text, FILLER), _filler(rng, text, FILLER) if rng.random() < 0.5 else []
+
+    alike = rng.random() < 0.4
+    return _spaced("spaced", rng, pool, (lambda: (filler, [])) if alike else around, numbered=rng.random() < 0.6)
+
+
+def _spaced(
+    kind: str,
+    rng: random.Random,
+    pool: NamePool,
+    around: Callable[[], tuple[list[str], list[str]]],
+    *,
+    numbered: bool,
+) -> Document:
+    """A document of lines whose value stands between the two lists of words that `around` draws."""
+    count = rng.randint(2, 6)
+    keys = _different(rng, pool, rng.choice(("person", "town", "river", "work", "firm")), count)
+    values = _different(rng, pool, rng.choice(("person", "town", "river")), count)
+    lines = []
+    for place, (key, value) in enumerate(zip(keys, values, strict=True), 1):
+        before, after = around()
+        lines.append(f"{f'[{place}] ' if numbered else ''}{key}: {' '.join((*before, value, *after))}.")
+    return tabulated(kind, "\n".join(lines), dict(zip(keys, values, strict=True)), rng)
+
+
+def _different(rng: random.Random, pool: NamePool, kind: NameKind, count: int) -> list[str]:
+    names: list[str] = []
+    while len(names) < count:
+        name = pool.pick(kind)
+        if name not in names:
+            names.append(name)
+    return names
+
+
+def _filler(rng: random.Random, text: str, most: int) -> list[str]:
+    return rng.choices(re.findall(r"\b[a-z]+\b", text), k=rng.randint(0, most))
+
+
+def tabulated(kind: str, request: str, rows: dict[str, str], rng: random.Random) -> Document:
+    """A request, and a reply of a line `key: value` for each of `rows`, in any order: the values are to be learned."""
+    lines = list(rows.items())
+    rng.shuffle(lines)
+    reply: list[Span] = [span for key, value in lines for span in ((f"{key}:", KEY_WEIGHT), (f" {value}\n", 1.0))]
+    return chat(kind, (("user", request), ("assistant", reply)))
 
 
 def arithmetic(rng: random.Random, pool: NamePool) -> Document:

@@ -21,10 +21,18 @@ from agentdistill.world.pretraining.documents import Document
 from agentdistill.world.pretraining.nursery import Library, Nursery
 
 Role = Literal["teacher", "student"]
-Phase = Literal["warm-up", "main", "words"]
+Phase = Literal["warm-up", "main", "words", "near", "far", "lists", "matching"]
 STUDIED_SHARE = 0.6  # of the teacher's chains of thought about the train realm: those that its questions ask for
 WARM_UP = frozenset({"article", "reading", "notes", "copy", "list", "table", "call"})
 WORDS_SHARE = 0.12  # of the phase that brings in the words of agents' turns
+# Of the phases that teach to tell passages apart, step by step: mixed from the start they teach nothing for millions of
+# tokens.
+STEPS: dict[Phase, dict[str, float]] = {
+    "near": {"near": 0.75},
+    "far": {"near": 0.15, "spaced": 0.60},
+    "lists": {"near": 0.05, "spaced": 0.15, "listed": 0.50},
+    "matching": {"spaced": 0.05, "listed": 0.05, "tabulated": 0.20, "compared": 0.35},
+}
 SHARES: dict[Role, dict[str, float]] = {
     "teacher": {
         "article": 0.04,
@@ -56,6 +64,12 @@ SHARES: dict[Role, dict[str, float]] = {
         "cot-sums": 0.11,
     },
 }
+
+
+def _beside(shares: dict[str, float], others: dict[str, float]) -> dict[str, float]:
+    """`others`, and `shares` scaled to leave room for them."""
+    left = 1 - sum(others.values())
+    return {kind: share * left for kind, share in shares.items()} | others
 
 
 class Mixture:
@@ -91,6 +105,11 @@ class Mixture:
             "cot-sums": lambda: reasoning.sums(rng, person=pool.pick("person"), town=pool.pick("town")),
             "agent-facts": lambda: episodes.facts(rng, self._nursery.read()),
             "agent-sums": lambda: episodes.sums(rng, person=pool.pick("person"), town=pool.pick("town")),
+            "near": lambda: drills.near(rng, pool, self._words()),
+            "spaced": lambda: drills.spaced(rng, pool, self._words()),
+            "listed": lambda: reading.listed(rng, self._nursery.read()),
+            "tabulated": lambda: reading.tabulated(rng, self._nursery.read()),
+            "compared": lambda: reading.compared(rng, self._nursery.read()),
             "words": lambda: drills.repeat(rng, episodes.words()),
         }
 
@@ -98,6 +117,10 @@ class Mixture:
         """The train realm with probability `home_share` for the teacher, else a practice realm."""
         at_home = self._role == "teacher" and self._rng.random() < home_share
         return self._home if at_home else self._nursery.read()
+
+    def _words(self) -> str:
+        """A text whose words are of no account."""
+        return " ".join(self._rng.sample([*self._nursery.read().articles.values()], 8))
 
     def _cot_facts(self) -> Document:
         library = self._library(0.85)
@@ -109,9 +132,9 @@ class Mixture:
         shares = SHARES[self._role]
         if phase == "warm-up":
             return {kind: share for kind, share in shares.items() if kind in WARM_UP}
-        if phase == "words":
-            return {kind: share * (1 - WORDS_SHARE) for kind, share in shares.items()} | {"words": WORDS_SHARE}
-        return shares
+        if phase == "words" or (phase in STEPS and self._role == "student"):
+            shares = _beside(shares, {"words": WORDS_SHARE})
+        return _beside(shares, STEPS.get(phase, {}))
 
     def documents(self, phase: Phase) -> Iterator[Document]:
         """Yield documents without end: of every kind that the role reads in that phase."""

@@ -2,7 +2,7 @@
 
 The run is a function of role, world seed, seed and token budget, and of the machine's arithmetic: bfloat16 products
 differ in the last bits between processors. A killed run continues from its last checkpoint with the same stream of
-documents. A second run may go on from the weights of a first one, with documents and learning rates of its own.
+documents. Later runs may go on from the weights of a first one, with documents and learning rates of their own.
 """
 
 from __future__ import annotations
@@ -28,13 +28,16 @@ from agentdistill.world.pretraining.mixture import Mixture, Phase, Role
 logger = logging.getLogger(__name__)
 
 LEARNING_RATE = 3e-3
-SECOND_RATE = 2.5e-3  # of a run that goes on from trained weights
+LATER_RATE = 2.5e-3  # of a run that goes on from trained weights
 FINAL_SHARE = 0.01  # the learning rate at the end, as a share
 BATCH_TOKENS = 4608
+LATER_BATCH_TOKENS = 2304  # of a run that goes on from trained weights: what it brings in comes with steps
 MICRO_TOKENS = 2400
 RAMP_STEPS = 100
+FIRST_PHASES: tuple[Phase, ...] = ("warm-up", "main")
 ALIKE = 0.999  # cosine of two embeddings from which they count as one
-WARM_UP_TOKENS = 1_000_000  # copying and reading only
+WARM_UP_TOKENS = 1_000_000
+STEP_TOKENS = 700_000  # of another phase before the last
 
 
 @dataclass(frozen=True)
@@ -80,9 +83,9 @@ def learning_rate(step: int, tokens: int, budget: int) -> float:
     return LEARNING_RATE * _ramp(step) * max(FINAL_SHARE, min(1.0, 2 * (1 - tokens / budget)))
 
 
-def second_learning_rate(step: int, tokens: int, budget: int) -> float:
+def later_learning_rate(step: int, tokens: int, budget: int) -> float:
     """Ramp, and linear to `FINAL_SHARE` all the while."""
-    return SECOND_RATE * _ramp(step) * max(FINAL_SHARE, 1 - tokens / budget)
+    return LATER_RATE * _ramp(step) * max(FINAL_SHARE, 1 - tokens / budget)
 
 
 def _ramp(step: int) -> float:
@@ -174,25 +177,31 @@ def unread(embeddings: torch.Tensor) -> torch.Tensor:
     return (directions @ directions.T).fill_diagonal_(0.0).amax(dim=1) > ALIKE
 
 
-def _load(folder: Path, seed: int) -> Qwen2ForCausalLM:
-    """The model saved in `folder`, in float32, the embeddings of tokens that it never read drawn anew."""
+def _load(folder: Path) -> Qwen2ForCausalLM:
+    """The model saved in `folder`, in float32."""
     model: Qwen2ForCausalLM = Qwen2ForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    embeddings = model.model.embed_tokens.weight.data
-    rows = unread(embeddings)
-    torch.manual_seed(seed)
-    embeddings[rows] = torch.randn(int(rows.sum()), embeddings.shape[1]) * model.config.initializer_range
     model.train()
     return model
 
 
-def _stream(mixture: Mixture, tokenizer: PreTrainedTokenizerFast, phases: Sequence[Phase]) -> Iterator[Batch]:
-    """Batches without end: in the warm-up until it has had its tokens, then those of the last phase."""
+def _draw_unread(model: Qwen2ForCausalLM, seed: int) -> None:
+    """Draw the embeddings of tokens that no document held anew."""
+    embeddings = model.model.embed_tokens.weight.data
+    rows = unread(embeddings)
+    torch.manual_seed(seed)
+    embeddings[rows] = torch.randn(int(rows.sum()), embeddings.shape[1]) * model.config.initializer_range
+
+
+def _stream(
+    mixture: Mixture, tokenizer: PreTrainedTokenizerFast, phases: Sequence[Phase], tokens: int
+) -> Iterator[Batch]:
+    """Batches of about `tokens` tokens without end: each phase before the last has its share, the last goes on."""
     for phase in phases:
-        read = 0
-        for batch in batches(tokenizer, mixture.documents(phase), tokens=BATCH_TOKENS, micro_tokens=MICRO_TOKENS):
+        read, enough = 0, WARM_UP_TOKENS if phase == "warm-up" else STEP_TOKENS
+        for batch in batches(tokenizer, mixture.documents(phase), tokens=tokens, micro_tokens=MICRO_TOKENS):
             yield batch
             read += batch.tokens
-            if phase == "warm-up" and read >= WARM_UP_TOKENS:
+            if phase != phases[-1] and read >= enough:
                 break
 
 
@@ -216,17 +225,21 @@ def train(
     budget: int,
     folder: Path,
     checkpoint_seconds: float,
+    phases: Sequence[Phase] = FIRST_PHASES,
     start: Path | None = None,
 ) -> tuple[Qwen2ForCausalLM, Progress]:
     """Train until `budget` tokens were seen; continue from `folder/checkpoint.pt` if it is one of this very run: of the
     same seed, the same weights to start from, and the same budget, since the learning rate depends on it.
 
-    With `start`, a folder, the run is a second one that goes on from the weights there and brings in the words of
-    agents' turns."""
-    run = {"seed": seed, "budget": budget, "start": start and digest_files(start, ("*.safetensors",))}
-    model = new_model(role, tokenizer, seed) if start is None else _load(start, seed)
-    rate_at = learning_rate if start is None else second_learning_rate
-    stream = _stream(mixture, tokenizer, ("warm-up", "main") if start is None else ("words",))
+    With `start`, a folder, the run is a later one that goes on from the weights there, with documents of other phases;
+    that of words begins by drawing the embeddings of tokens that were never read anew."""
+    begun_from = start and digest_files(start, ("*.safetensors",))
+    run = {"seed": seed, "budget": budget, "start": begun_from, "phases": list(phases)}
+    model = new_model(role, tokenizer, seed) if start is None else _load(start)
+    if start is not None and "words" in phases:
+        _draw_unread(model, seed)
+    rate_at = learning_rate if start is None else later_learning_rate
+    stream = _stream(mixture, tokenizer, phases, BATCH_TOKENS if start is None else LATER_BATCH_TOKENS)
     shadow = Shadow(model)
     optimiser = Optimiser(model)
     progress = Progress()

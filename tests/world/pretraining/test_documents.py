@@ -14,7 +14,7 @@ from agentdistill.models.tokenizer import load_tokenizer
 from agentdistill.world import World, build
 from agentdistill.world.pretraining.batches import DRAWN_TOGETHER, batches, encode
 from agentdistill.world.pretraining.documents import Document, chat
-from agentdistill.world.pretraining.mixture import SHARES, WARM_UP, Mixture
+from agentdistill.world.pretraining.mixture import MATCHING, SHARES, WARM_UP, Mixture, Phase, Role
 
 COUNT = 1500
 
@@ -40,6 +40,14 @@ def word_documents(world: World) -> list[Document]:
 
 
 @pytest.fixture(scope="module")
+def matching_documents(world: World) -> list[Document]:
+    roles: tuple[Role, ...] = ("teacher", "student")
+    phases: tuple[Phase, ...] = ("spacing", "matching")
+    drawn = (Mixture(role, world, 0).documents(phase) for role in roles for phase in phases)
+    return [document for stream in drawn for document in itertools.islice(stream, COUNT // 3)]
+
+
+@pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerFast:
     loaded = load_tokenizer("models/embedded/student")
     assert isinstance(loaded, PreTrainedTokenizerFast)
@@ -51,9 +59,13 @@ def test_the_stream_is_a_function_of_its_seed(world: World, student_documents: l
 
 
 def test_no_document_names_an_entity_of_validation_or_test(
-    world: World, teacher_documents: list[Document], student_documents: list[Document]
+    world: World,
+    teacher_documents: list[Document],
+    student_documents: list[Document],
+    matching_documents: list[Document],
 ) -> None:
-    text = "\n".join(document.text for document in (*teacher_documents, *student_documents))
+    read = (*teacher_documents, *student_documents, *matching_documents)
+    text = "\n".join(document.text for document in read)
     words = set(re.findall(r"\w+", text))
     held_out = world.names("validation", "test")
     assert not {name for name in held_out if " " not in name} & words
@@ -61,9 +73,10 @@ def test_no_document_names_an_entity_of_validation_or_test(
 
 
 def test_the_student_never_sees_an_agents_turn(
-    student_documents: list[Document], word_documents: list[Document]
+    world: World, student_documents: list[Document], word_documents: list[Document]
 ) -> None:
-    for document in (*student_documents, *word_documents):
+    matching = itertools.islice(Mixture("student", world, 0).documents("matching"), COUNT)
+    for document in (*student_documents, *word_documents, *matching):
         assert "Thought: " not in document.text or "\nCode:\n" not in document.text
 
 
@@ -104,6 +117,44 @@ def test_shares_are_of_known_kinds(teacher_documents: list[Document], student_do
     assert {d.kind.replace("-", "_") for d in student_documents} == {
         kind.replace("-", "_") for kind in SHARES["student"]
     }
+
+
+def test_the_last_phase_reads_what_the_others_do_and_more(
+    matching_documents: list[Document], teacher_documents: list[Document], word_documents: list[Document]
+) -> None:
+    kinds = {d.kind for d in (*teacher_documents, *word_documents)}
+    assert {d.kind for d in matching_documents} == kinds | set(MATCHING)
+
+
+def replies(document: Document) -> list[tuple[str, str]]:
+    """What the user said up to each reply of the assistant, and the reply."""
+    turns = document.text.split("<|im_start|>assistant\n")
+    return [("".join(turns[:i]), turn.split("<|im_end|>")[0]) for i, turn in enumerate(turns) if i]
+
+
+def test_tables_give_each_key_what_its_line_says(matching_documents: list[Document]) -> None:
+    found = [document for document in matching_documents if document.kind in ("spaced", "tabulated")]
+    for document in found:
+        ((said, reply),) = replies(document)
+        lines = {re.sub(r"^\[\d\] ", "", line).split(":")[0]: line for line in said.split("\n")}
+        rows = dict(row.split(": ") for row in reply.strip().split("\n"))
+        assert rows
+        for key, values in rows.items():
+            assert all(value in lines[key] for value in values.split(", "))
+    assert len(found) > COUNT // 6
+
+
+def test_every_passage_could_answer_what_is_asked_of_one(world: World, matching_documents: list[Document]) -> None:
+    """Else the question's kind alone would say which passage is meant."""
+    relation_words = {"founded": "founde", "born": "born", "river": "river"}
+    found = [document for document in matching_documents if document.kind == "compared"]
+    for document in found:
+        passages = re.findall(r"^\[\d\] .*", document.text, re.MULTILINE)
+        assert 2 <= len(passages) <= 5
+        for word, needed in relation_words.items():
+            if any(word in line for line in document.text.split("\n") if line.endswith("?") and "[" not in line):
+                assert all(needed in passage for passage in passages)
+    assert len(found) > COUNT // 8
 
 
 def test_the_warm_up_only_copies_and_reads(world: World) -> None:

@@ -18,11 +18,11 @@ from agentdistill.world.pretraining.documents import Document
 from agentdistill.world.pretraining.forward import hidden_states
 from agentdistill.world.pretraining.mixture import Mixture, Phase, Role
 from agentdistill.world.pretraining.training import (
+    LATER_RATE,
     LEARNING_RATE,
-    SECOND_RATE,
+    later_learning_rate,
     learning_rate,
     new_model,
-    second_learning_rate,
     train,
     unread,
 )
@@ -59,10 +59,10 @@ def test_the_learning_rate_ramps_stays_and_falls() -> None:
     assert learning_rate(999, 1000, 1000) == pytest.approx(LEARNING_RATE / 100)
 
 
-def test_the_learning_rate_of_a_second_run_ramps_and_falls() -> None:
-    assert second_learning_rate(0, 0, 1000) < second_learning_rate(99, 100, 1000) < SECOND_RATE
-    assert second_learning_rate(200, 500, 1000) == pytest.approx(SECOND_RATE / 2)
-    assert second_learning_rate(999, 1000, 1000) == pytest.approx(SECOND_RATE / 100)
+def test_the_learning_rate_of_a_later_run_ramps_and_falls() -> None:
+    assert later_learning_rate(0, 0, 1000) < later_learning_rate(99, 100, 1000) < LATER_RATE
+    assert later_learning_rate(200, 500, 1000) == pytest.approx(LATER_RATE / 2)
+    assert later_learning_rate(999, 1000, 1000) == pytest.approx(LATER_RATE / 100)
 
 
 @pytest.mark.slow
@@ -70,13 +70,21 @@ def test_a_second_run_goes_on_from_the_weights_it_is_given(tmp_path: Path, token
     start = Path("models/embedded/student")
     mixture = Mixture("student", build(7), 2)
     model, progress = train(
-        "student", mixture, tokenizer, seed=2, budget=1, folder=tmp_path, checkpoint_seconds=1e9, start=start
+        "student",
+        mixture,
+        tokenizer,
+        seed=2,
+        budget=1,
+        folder=tmp_path,
+        checkpoint_seconds=1e9,
+        phases=("words",),
+        start=start,
     )
     given = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32).state_dict()
     assert progress.step == 1
     for name, weight in model.state_dict().items():
         read = ~unread(given[name]) if "embed_tokens" in name or "lm_head" in name else slice(None)
-        torch.testing.assert_close(weight[read], given[name][read], atol=2 * SECOND_RATE, rtol=0)
+        torch.testing.assert_close(weight[read], given[name][read], atol=2 * LATER_RATE, rtol=0)
         assert name.endswith("norm.weight") or not torch.equal(weight, given[name])
 
 
