@@ -27,7 +27,7 @@ from agentdistill.world import World
 from agentdistill.world.pretraining.documents import Document
 from agentdistill.world.pretraining.episodes import UNCOVERED_CHAINS
 from agentdistill.world.pretraining.nursery import Library
-from agentdistill.world.pretraining.reading import questions
+from agentdistill.world.pretraining.reading import compared, questions
 from agentdistill.world.pretraining.snippets import call_on
 from agentdistill.world.sums import UNCOVERED
 
@@ -76,15 +76,19 @@ class Examiner:
         return await self._replies("name copied into a call", documents, [_reply(d) for d in documents])
 
     async def reading(self) -> list[Row]:
-        """A question after the passages, and one to three before them, which have to be answered in one go."""
+        """A question after the passages, and one to three before them, which have to be answered in one go; then a
+        question after passages that are all about things of one kind."""
         rng = random.Random(0)
         library = Library(rng, self._world.realms["validation"])
         drawn = [questions(rng, library) for _ in range(4 * ASKED)]
-        after = [document for document in drawn if document.text.startswith("<|im_start|>user\n[")][:ASKED]
+        after = [document for document in drawn if _asked_last(document)][:ASKED]
         before = [document for document in drawn if document not in after][:ASKED]
+        drawn = [compared(rng, library) for _ in range(4 * ASKED)]
+        alike = [document for document in drawn if _asked_last(document)][:ASKED]
         return [
             await self._replies("passage read, among distractors", after, [_reply(d) for d in after]),
             await self._replies("passage read for one to three questions", before, [_reply(d) for d in before]),
+            await self._replies("passage read, among others of its kind", alike, [_reply(d) for d in alike]),
         ]
 
     async def thoughts(self, problems: Sequence[Problem]) -> list[Trajectory]:
@@ -127,6 +131,11 @@ class Examiner:
             return await agent.solve(problem, lambda: box.session((search,)), thought=thought)
 
         return await _map(problems, solve)
+
+
+def _asked_last(document: Document) -> bool:
+    """Whether its passages come before its questions."""
+    return document.text.startswith("<|im_start|>user\n[")
 
 
 def _reply(document: Document) -> str:

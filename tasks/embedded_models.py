@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Literal
 
 Role = Literal["teacher", "student"]
-Phase = Literal["warm-up", "main", "words", "near", "far", "lists", "matching"]
+Phase = Literal["warm-up", "main", "words", "near", "far", "lists", "matching", "settling"]
 WORLD_SEED = 7
 SEED = 1
 FIRST: tuple[Phase, ...] = ("warm-up", "main")
 MATCHING: tuple[Phase, ...] = ("near", "far", "lists", "matching")
 RUNS: dict[Role, tuple[tuple[tuple[Phase, ...], int], ...]] = {  # what each reads, and how many tokens of it
-    "teacher": ((FIRST, 21_000_000), (MATCHING, 7_500_000)),
-    "student": ((FIRST, 32_000_000), (("words",), 3_000_000), (MATCHING, 7_000_000)),
+    "teacher": ((FIRST, 21_000_000), (MATCHING, 7_500_000), (("settling",), 2_000_000)),
+    "student": ((FIRST, 32_000_000), (("words",), 3_000_000), (MATCHING, 7_000_000), (("settling",), 3_000_000)),
 }
 SMOKE_TOKENS = 150_000
 TOKENIZER_SAMPLE = 6000  # documents of each role that the tokenizer is trained on

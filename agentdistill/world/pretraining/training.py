@@ -23,7 +23,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 from agentdistill.store.digest import digest_files
 from agentdistill.world.pretraining.batches import Batch, batches
 from agentdistill.world.pretraining.forward import ROPE_THETA, hidden_states
-from agentdistill.world.pretraining.mixture import Mixture, Phase, Role
+from agentdistill.world.pretraining.mixture import STEPS, Mixture, Phase, Role
 
 logger = logging.getLogger(__name__)
 
@@ -31,13 +31,13 @@ LEARNING_RATE = 3e-3
 LATER_RATE = 2.5e-3  # of a run that goes on from trained weights
 FINAL_SHARE = 0.01  # the learning rate at the end, as a share
 BATCH_TOKENS = 4608
-LATER_BATCH_TOKENS = 2304  # of a run that goes on from trained weights: what it brings in comes with steps
+STEP_BATCH_TOKENS = 2304  # of phases that teach step by step: more updates for the same tokens
 MICRO_TOKENS = 2400
 RAMP_STEPS = 100
 FIRST_PHASES: tuple[Phase, ...] = ("warm-up", "main")
 ALIKE = 0.999  # cosine of two embeddings from which they count as one
 WARM_UP_TOKENS = 1_000_000
-STEP_TOKENS = 700_000  # of another phase before the last
+STEP_TOKENS = 700_000  # of any other phase before the last
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,7 @@ def train(
     if start is not None and "words" in phases:
         _draw_unread(model, seed)
     rate_at = learning_rate if start is None else later_learning_rate
-    stream = _stream(mixture, tokenizer, phases, BATCH_TOKENS if start is None else LATER_BATCH_TOKENS)
+    stream = _stream(mixture, tokenizer, phases, STEP_BATCH_TOKENS if phases[-1] in STEPS else BATCH_TOKENS)
     shadow = Shadow(model)
     optimiser = Optimiser(model)
     progress = Progress()
