@@ -76,7 +76,7 @@ worker: $(READY) ## deploy the flow and run a worker for it (needs PREFECT_API_U
 	fi
 	prefect worker start --pool agentdistill
 
-embedded-models: $(READY) ## train the shipped teacher and student again from scratch (over an hour on 2 cores)
+embedded-models: $(READY) ## train the shipped teacher and student again from scratch (some two hours on 2 cores)
 	python -m tasks.embedded_models
 
 vllm: ## make .venv-vllm, where `vllm serve` lives: the CUDA build beside an NVIDIA GPU, else the CPU build
