@@ -2,7 +2,7 @@
 
 python -m tasks.embedded_models                          # both at once, a core each; some two hours
 python -m tasks.embedded_models --role teacher --smoke   # a few minutes, to see that it runs; below .cache
-python -m tasks.embedded_models --role student --run 3   # its third run only, from the weights that are there
+python -m tasks.embedded_models --role student --run 2   # its second run only, from the weights that are there
 python -m tasks.embedded_models --gates models/embedded/teacher
 """
 
@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Literal
 
 Role = Literal["teacher", "student"]
-Phase = Literal["warm-up", "main", "words", "near", "far", "lists", "matching", "settling"]
+Phase = Literal["warm-up", "main", "words", "near", "far", "lists", "matching"]
 WORLD_SEED = 7
 SEED = 1
 FIRST: tuple[Phase, ...] = ("warm-up", "main")
 MATCHING: tuple[Phase, ...] = ("near", "far", "lists", "matching")
 RUNS: dict[Role, tuple[tuple[tuple[Phase, ...], int], ...]] = {  # what each reads, and how many tokens of it
     "teacher": ((FIRST, 21_000_000), (MATCHING, 7_500_000)),
-    "student": ((FIRST, 32_000_000), (("words",), 3_000_000), (MATCHING, 7_000_000), (("settling",), 3_000_000)),
+    "student": ((FIRST, 32_000_000), (("words",), 3_000_000)),
 }
 SMOKE_TOKENS = 150_000
 TOKENIZER_SAMPLE = 6000  # documents of each role that the tokenizer is trained on

@@ -21,18 +21,17 @@ from agentdistill.world.pretraining.documents import Document
 from agentdistill.world.pretraining.nursery import Library, Nursery
 
 Role = Literal["teacher", "student"]
-Phase = Literal["warm-up", "main", "words", "near", "far", "lists", "matching", "settling"]
+Phase = Literal["warm-up", "main", "words", "near", "far", "lists", "matching"]
 STUDIED_SHARE = 0.6  # of the teacher's chains of thought about the train realm: those that its questions ask for
 WARM_UP = frozenset({"article", "reading", "notes", "copy", "list", "table", "call"})
 WORDS_SHARE = 0.12  # of the phase that brings in the words of agents' turns
 # What each phase adds that teaches to tell passages apart. One step leads to the next: with all of them mixed from the
-# start, a student had learned nothing of it after 3.6 million tokens. The last phase gives the rest its due again.
+# start, a student had learned nothing of it after 3.6 million tokens.
 STEPS: dict[Phase, dict[str, float]] = {
     "near": {"near": 0.75},
     "far": {"near": 0.15, "spaced": 0.60},
     "lists": {"near": 0.05, "spaced": 0.15, "listed": 0.50},
     "matching": {"spaced": 0.05, "listed": 0.05, "tabulated": 0.20, "compared": 0.35},
-    "settling": {"tabulated": 0.05, "compared": 0.15},
 }
 SHARES: dict[Role, dict[str, float]] = {
     "teacher": {
