@@ -25,8 +25,8 @@ Phase = Literal["warm-up", "main", "words", "near", "far", "lists", "matching"]
 STUDIED_SHARE = 0.6  # of the teacher's chains of thought about the train realm: those that its questions ask for
 WARM_UP = frozenset({"article", "reading", "notes", "copy", "list", "table", "call"})
 WORDS_SHARE = 0.12  # of the phase that brings in the words of agents' turns
-# What each phase adds that teaches to tell passages apart. One step leads to the next: with all of them mixed from the
-# start, a student had learned nothing of it after 3.6 million tokens.
+# What each phase adds that teaches to tell passages apart, from easy to hard: a student that began with tables at every
+# distance, then read passages, had learned nothing of it after 3.6 million tokens.
 STEPS: dict[Phase, dict[str, float]] = {
     "near": {"near": 0.75},
     "far": {"near": 0.15, "spaced": 0.60},
@@ -132,8 +132,8 @@ class Mixture:
         shares = SHARES[self._role]
         if phase == "warm-up":
             return {kind: share for kind, share in shares.items() if kind in WARM_UP}
-        if phase == "words" or (phase in STEPS and self._role == "student"):
-            shares = _beside(shares, {"words": WORDS_SHARE})
+        if phase == "words":
+            return _beside(shares, {"words": WORDS_SHARE})
         return _beside(shares, STEPS.get(phase, {}))
 
     def documents(self, phase: Phase) -> Iterator[Document]:

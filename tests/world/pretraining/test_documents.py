@@ -14,7 +14,7 @@ from agentdistill.models.tokenizer import load_tokenizer
 from agentdistill.world import World, build
 from agentdistill.world.pretraining.batches import DRAWN_TOGETHER, batches, encode
 from agentdistill.world.pretraining.documents import Document, chat
-from agentdistill.world.pretraining.mixture import SHARES, STEPS, WARM_UP, Mixture, Role
+from agentdistill.world.pretraining.mixture import SHARES, STEPS, WARM_UP, Mixture
 
 COUNT = 1500
 
@@ -41,9 +41,8 @@ def word_documents(world: World) -> list[Document]:
 
 @pytest.fixture(scope="module")
 def matching_documents(world: World) -> list[Document]:
-    roles: tuple[Role, ...] = ("teacher", "student")
-    drawn = (Mixture(role, world, 0).documents(phase) for role in roles for phase in STEPS)
-    return [document for stream in drawn for document in itertools.islice(stream, COUNT // 5)]
+    drawn = (Mixture("teacher", world, 0).documents(phase) for phase in STEPS)
+    return [document for stream in drawn for document in itertools.islice(stream, 2 * COUNT // 5)]
 
 
 @pytest.fixture(scope="module")
@@ -72,10 +71,9 @@ def test_no_document_names_an_entity_of_validation_or_test(
 
 
 def test_the_student_never_sees_an_agents_turn(
-    world: World, student_documents: list[Document], word_documents: list[Document]
+    student_documents: list[Document], word_documents: list[Document]
 ) -> None:
-    matching = itertools.islice(Mixture("student", world, 0).documents("matching"), COUNT)
-    for document in (*student_documents, *word_documents, *matching):
+    for document in (*student_documents, *word_documents):
         assert "Thought: " not in document.text or "\nCode:\n" not in document.text
 
 
@@ -119,9 +117,9 @@ def test_shares_are_of_known_kinds(teacher_documents: list[Document], student_do
 
 
 def test_the_phases_in_steps_read_what_the_others_do_and_more(
-    matching_documents: list[Document], teacher_documents: list[Document], word_documents: list[Document]
+    matching_documents: list[Document], teacher_documents: list[Document]
 ) -> None:
-    kinds = {d.kind for d in (*teacher_documents, *word_documents)}
+    kinds = {d.kind for d in teacher_documents}
     assert {d.kind for d in matching_documents} == kinds | {kind for shares in STEPS.values() for kind in shares}
 
 
@@ -143,7 +141,7 @@ def test_tables_give_each_key_what_its_line_says(matching_documents: list[Docume
     assert len(found) > COUNT // 2
 
 
-def test_every_passage_could_answer_what_is_asked_of_one(world: World, matching_documents: list[Document]) -> None:
+def test_every_passage_could_answer_what_is_asked_of_one(matching_documents: list[Document]) -> None:
     """Else the question's kind alone would say which passage is meant."""
     relation_words = {"founded": "founde", "born": "born", "river": "river"}
     found = [document for document in matching_documents if document.kind == "compared"]
