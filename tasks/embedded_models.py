@@ -17,17 +17,16 @@ import sys
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
-Role = Literal["teacher", "student"]
-Phase = Literal["warm-up", "main", "words", "near", "far", "lists", "matching"]
+from agentdistill.world.pretraining.mixture import Role, Stretch
+
 WORLD_SEED = 7
 SEED = 1
-FIRST: tuple[Phase, ...] = ("warm-up", "main")
-MATCHING: tuple[Phase, ...] = ("near", "far", "lists", "matching")
-RUNS: dict[Role, tuple[tuple[tuple[Phase, ...], int], ...]] = {  # what each reads, and how many tokens of it
-    "teacher": ((FIRST, 21_000_000), (MATCHING, 7_500_000)),
-    "student": ((FIRST, 32_000_000), (("words",), 3_000_000)),
+WARM_UP: Stretch = ("warm-up", 1_000_000)
+STEPS: tuple[Stretch, ...] = (("near", 700_000), ("far", 700_000), ("lists", 700_000))
+RUNS: dict[Role, tuple[tuple[Stretch, ...], ...]] = {
+    "teacher": ((WARM_UP, ("main", 20_000_000)), (*STEPS, ("matching", 2_000_000), ("settling", 7_500_000))),
+    "student": ((WARM_UP, ("main", 31_000_000)), (*STEPS, ("matching", 2_500_000), ("settling", 9_000_000))),
 }
 SMOKE_TOKENS = 150_000
 TOKENIZER_SAMPLE = 6000  # documents of each role that the tokenizer is trained on
@@ -47,7 +46,13 @@ def folders(arguments: argparse.Namespace) -> tuple[Path, Path]:
     return arguments.out or trial / "models", arguments.work or trial / "checkpoints"
 
 
-def pretrain(role: Role, number: int, tokens: int, out: Path, work: Path) -> None:
+def shortened(stretches: Sequence[Stretch], tokens: int) -> tuple[Stretch, ...]:
+    """`stretches` in the same proportions, of `tokens` tokens together."""
+    whole = sum(length for _, length in stretches)
+    return tuple((phase, length * tokens // whole) for phase, length in stretches)
+
+
+def pretrain(role: Role, number: int, stretches: Sequence[Stretch], out: Path, work: Path) -> None:
     """Make run `number` of a model, 1 being the first, and save it under `out/<role>`; from the second on a run goes on
     from the weights saved there."""
     import torch
@@ -66,16 +71,14 @@ def pretrain(role: Role, number: int, tokens: int, out: Path, work: Path) -> Non
             sample += [d.text for d in islice(Mixture(reader, world, SEED).documents("main"), TOKENIZER_SAMPLE)]
         tokenizer = train_tokenizer(sample)
     seed = SEED + number - 1
-    phases, _ = RUNS[role][number - 1]
     model, progress = train(
         role,
         Mixture(role, world, seed),
         tokenizer,
         seed=seed,
-        budget=tokens,
+        stretches=stretches,
         folder=work / f"{role}-{number}",
         checkpoint_seconds=180,
-        phases=phases,
         start=out / role if number > 1 else None,
     )
     save(model, tokenizer, out / role)
@@ -124,9 +127,10 @@ def main() -> None:
         return
     if arguments.role:
         chosen = SMOKE_TOKENS if arguments.smoke else arguments.tokens
-        for number, (_, tokens) in enumerate(RUNS[arguments.role], 1):
+        for number, stretches in enumerate(RUNS[arguments.role], 1):
             if arguments.run in (None, number):
-                pretrain(arguments.role, number, chosen or tokens, arguments.out, arguments.work)
+                read = shortened(stretches, chosen) if chosen else stretches
+                pretrain(arguments.role, number, read, arguments.out, arguments.work)
         return
     running = [
         subprocess.Popen([sys.executable, "-m", "tasks.embedded_models", "--role", role, *sys.argv[1:]])

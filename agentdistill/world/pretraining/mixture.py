@@ -1,9 +1,10 @@
 """What each model reads: shares of the kinds of document, and the endless stream drawn by them.
 
 The teacher reads articles and chains of thought about the train realm until it knows it by heart, and agent
-demonstrations about practice realms. The student base reads practice realms only, and no agent's turn; towards the end
-it repeats the words of agents' turns, out of order: a token that no document held would be the same to it as all others
-of its kind, and an adapter that leaves embeddings alone could not tell them apart.
+demonstrations about practice realms. The student base reads practice realms only, and no agent's turn. In a second run
+both learn step by step to match a question with its passage, and the student also repeats the words of agents' turns,
+out of order: a token that no document held would be the same to it as all others of its kind, and an adapter that
+leaves embeddings alone could not tell them apart.
 """
 
 from __future__ import annotations
@@ -21,17 +22,20 @@ from agentdistill.world.pretraining.documents import Document
 from agentdistill.world.pretraining.nursery import Library, Nursery
 
 Role = Literal["teacher", "student"]
-Phase = Literal["warm-up", "main", "words", "near", "far", "lists", "matching"]
+Phase = Literal["warm-up", "main", "near", "far", "lists", "matching", "settling"]
+Stretch = tuple[Phase, int]  # a phase, and how many tokens of it are read
 STUDIED_SHARE = 0.6  # of the teacher's chains of thought about the train realm: those that its questions ask for
 WARM_UP = frozenset({"article", "reading", "notes", "copy", "list", "table", "call"})
-WORDS_SHARE = 0.12  # of the phase that brings in the words of agents' turns
-# What each phase adds that teaches to tell passages apart, from easy to hard: a student that began with tables at every
-# distance, then read passages, had learned nothing of it after 3.6 million tokens.
+WORDS_SHARE = 0.05  # of a student's other documents in the phases below: the words of agents' turns
+# What each phase of a second run adds that teaches to tell passages apart, from easy to hard: a student that began with
+# tables at every distance, then read passages, had learned nothing of it after 3.6 million tokens. The last phase gives
+# the other documents their due again.
 STEPS: dict[Phase, dict[str, float]] = {
     "near": {"near": 0.75},
     "far": {"near": 0.15, "spaced": 0.60},
     "lists": {"near": 0.05, "spaced": 0.15, "listed": 0.50},
     "matching": {"spaced": 0.05, "listed": 0.05, "tabulated": 0.20, "compared": 0.35},
+    "settling": {"spaced": 0.02, "listed": 0.02, "tabulated": 0.06, "compared": 0.10},
 }
 SHARES: dict[Role, dict[str, float]] = {
     "teacher": {
@@ -132,8 +136,8 @@ class Mixture:
         shares = SHARES[self._role]
         if phase == "warm-up":
             return {kind: share for kind, share in shares.items() if kind in WARM_UP}
-        if phase == "words":
-            return _beside(shares, {"words": WORDS_SHARE})
+        if phase in STEPS and self._role == "student":
+            shares = _beside(shares, {"words": WORDS_SHARE})
         return _beside(shares, STEPS.get(phase, {}))
 
     def documents(self, phase: Phase) -> Iterator[Document]:

@@ -23,7 +23,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 from agentdistill.store.digest import digest_files
 from agentdistill.world.pretraining.batches import Batch, batches
 from agentdistill.world.pretraining.forward import ROPE_THETA, hidden_states
-from agentdistill.world.pretraining.mixture import STEPS, Mixture, Phase, Role
+from agentdistill.world.pretraining.mixture import Mixture, Phase, Role, Stretch
 
 logger = logging.getLogger(__name__)
 
@@ -31,13 +31,11 @@ LEARNING_RATE = 3e-3
 LATER_RATE = 2.5e-3  # of a run that goes on from trained weights
 FINAL_SHARE = 0.01  # the learning rate at the end, as a share
 BATCH_TOKENS = 4608
-STEP_BATCH_TOKENS = 2304  # of phases that teach step by step: more updates for the same tokens
+STEP_BATCH_TOKENS = 2304  # of the phases that teach step by step: more updates for the same tokens
+STEPWISE: frozenset[Phase] = frozenset({"near", "far", "lists", "matching"})
 MICRO_TOKENS = 2400
 RAMP_STEPS = 100
-FIRST_PHASES: tuple[Phase, ...] = ("warm-up", "main")
 ALIKE = 0.999  # cosine of two embeddings from which they count as one
-WARM_UP_TOKENS = 1_000_000
-STEP_TOKENS = 700_000  # of any other phase before the last
 
 
 @dataclass(frozen=True)
@@ -192,16 +190,15 @@ def _draw_unread(model: Qwen2ForCausalLM, seed: int) -> None:
     embeddings[rows] = torch.randn(int(rows.sum()), embeddings.shape[1]) * model.config.initializer_range
 
 
-def _stream(
-    mixture: Mixture, tokenizer: PreTrainedTokenizerFast, phases: Sequence[Phase], tokens: int
-) -> Iterator[Batch]:
-    """Batches of about `tokens` tokens without end: each phase before the last has its share, the last goes on."""
-    for phase in phases:
-        read, enough = 0, WARM_UP_TOKENS if phase == "warm-up" else STEP_TOKENS
+def _stream(mixture: Mixture, tokenizer: PreTrainedTokenizerFast, stretches: Sequence[Stretch]) -> Iterator[Batch]:
+    """Batches without end: of each phase before the last as many tokens as it says, the last goes on."""
+    for place, (phase, enough) in enumerate(stretches, 1):
+        tokens = STEP_BATCH_TOKENS if phase in STEPWISE else BATCH_TOKENS
+        read = 0
         for batch in batches(tokenizer, mixture.documents(phase), tokens=tokens, micro_tokens=MICRO_TOKENS):
             yield batch
             read += batch.tokens
-            if phase != phases[-1] and read >= enough:
+            if place < len(stretches) and read >= enough:
                 break
 
 
@@ -222,24 +219,25 @@ def train(
     tokenizer: PreTrainedTokenizerFast,
     *,
     seed: int,
-    budget: int,
+    stretches: Sequence[Stretch],
     folder: Path,
     checkpoint_seconds: float,
-    phases: Sequence[Phase] = FIRST_PHASES,
     start: Path | None = None,
 ) -> tuple[Qwen2ForCausalLM, Progress]:
-    """Train until `budget` tokens were seen; continue from `folder/checkpoint.pt` if it is one of this very run: of the
-    same seed, the same weights to start from, and the same budget, since the learning rate depends on it.
+    """Train until the tokens of all `stretches` were seen; continue from `folder/checkpoint.pt` if it is one of this
+    very run: of the same seed, the same weights to start from, and the same stretches, since documents and learning
+    rate depend on them.
 
-    With `start`, a folder, the run is a later one that goes on from the weights there, with documents of other phases;
-    that of words begins by drawing the embeddings of tokens that were never read anew."""
+    With `start`, a folder, the run is a later one that goes on from the weights there; a student's begins by drawing
+    the embeddings of tokens that were never read anew."""
     begun_from = start and digest_files(start, ("*.safetensors",))
-    run = {"seed": seed, "budget": budget, "start": begun_from, "phases": list(phases)}
+    budget = sum(tokens for _, tokens in stretches)
+    run = {"seed": seed, "start": begun_from, "stretches": [list(stretch) for stretch in stretches]}
     model = new_model(role, tokenizer, seed) if start is None else _load(start)
-    if start is not None and "words" in phases:
+    if start is not None and role == "student":
         _draw_unread(model, seed)
     rate_at = learning_rate if start is None else later_learning_rate
-    stream = _stream(mixture, tokenizer, phases, STEP_BATCH_TOKENS if phases[-1] in STEPS else BATCH_TOKENS)
+    stream = _stream(mixture, tokenizer, stretches)
     shadow = Shadow(model)
     optimiser = Optimiser(model)
     progress = Progress()

@@ -35,8 +35,10 @@ def student_documents(world: World) -> list[Document]:
 
 
 @pytest.fixture(scope="module")
-def word_documents(world: World) -> list[Document]:
-    return list(itertools.islice(Mixture("student", world, 0).documents("words"), COUNT))
+def second_documents(world: World) -> list[Document]:
+    """What the student reads in its second run."""
+    drawn = (Mixture("student", world, 0).documents(phase) for phase in STEPS)
+    return [document for stream in drawn for document in itertools.islice(stream, COUNT)]
 
 
 @pytest.fixture(scope="module")
@@ -71,26 +73,26 @@ def test_no_document_names_an_entity_of_validation_or_test(
 
 
 def test_the_student_never_sees_an_agents_turn(
-    student_documents: list[Document], word_documents: list[Document]
+    student_documents: list[Document], second_documents: list[Document]
 ) -> None:
-    for document in (*student_documents, *word_documents):
+    for document in (*student_documents, *second_documents):
         assert "Thought: " not in document.text or "\nCode:\n" not in document.text
 
 
 def test_the_student_never_sees_the_agents_system_prompt(
-    student_documents: list[Document], word_documents: list[Document]
+    student_documents: list[Document], second_documents: list[Document]
 ) -> None:
-    for document in (*student_documents, *word_documents):
+    for document in (*student_documents, *second_documents):
         assert "Tools: search(query)" not in document.text
 
 
 def test_the_student_reads_every_token_that_agents_write(
-    tokenizer: PreTrainedTokenizerFast, teacher_documents: list[Document], word_documents: list[Document]
+    tokenizer: PreTrainedTokenizerFast, teacher_documents: list[Document], second_documents: list[Document]
 ) -> None:
     """A token that it never read would be the same to it as every other such token."""
     agents = [document for document in teacher_documents if document.kind.startswith("agent")]
     turns = [turn.split("<|im_end|>")[0] for d in agents for turn in d.text.split("<|im_start|>assistant\n")[1:]]
-    read = {token for document in word_documents for token in tokenizer(document.text)["input_ids"]}
+    read = {token for document in second_documents for token in tokenizer(document.text)["input_ids"]}
     written = Counter(token for turn in turns for token in tokenizer(turn)["input_ids"])
     assert not [tokenizer.decode([token]) for token, times in written.items() if token not in read and times >= 10]
 

@@ -74,10 +74,9 @@ def test_a_second_run_goes_on_from_the_weights_it_is_given(tmp_path: Path, token
         mixture,
         tokenizer,
         seed=2,
-        budget=1,
+        stretches=[("settling", 1)],
         folder=tmp_path,
         checkpoint_seconds=1e9,
-        phases=("words",),
         start=start,
     )
     given = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32).state_dict()
@@ -111,7 +110,7 @@ class Interrupted(Mixture):
 
 def run(tokenizer: PreTrainedTokenizerFast, folder: Path, mixture: Mixture, **changes: Any) -> tuple[Any, int]:
     """Train some steps, with a checkpoint at each; return the weights and how many steps there were in all."""
-    settings: dict[str, Any] = {"seed": 1, "budget": 30000, "checkpoint_seconds": 0, **changes}
+    settings: dict[str, Any] = {"seed": 1, "stretches": [("main", 30000)], "checkpoint_seconds": 0, **changes}
     model, progress = train("student", mixture, tokenizer, folder=folder, **settings)
     return model.state_dict(), progress.step
 
@@ -134,13 +133,16 @@ def test_a_continued_run_goes_on_where_it_stopped(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", [{"seed": 2}, {"budget": 5000}, {"start": Path("models/embedded/student")}])
+@pytest.mark.parametrize(
+    "changes", [{"seed": 2}, {"stretches": [("main", 5000)]}, {"start": Path("models/embedded/student")}]
+)
 def test_a_checkpoint_of_another_run_is_not_continued(
     tmp_path: Path, tokenizer: PreTrainedTokenizerFast, changes: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     mixture = Mixture("student", build(7), 1)
-    run(tokenizer, tmp_path, mixture, budget=1)
-    assert run(tokenizer, tmp_path, mixture, **{"budget": 1, **changes})[1] >= 1
+    one: dict[str, Any] = {"stretches": [("main", 1)]}
+    run(tokenizer, tmp_path, mixture, **one)
+    assert run(tokenizer, tmp_path, mixture, **one | changes)[1] >= 1
     assert "is of another run" in caplog.text
     assert "student continues" not in caplog.text
