@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.embedded_models import OUT, WORK, parse
+from agentdistill.world.pretraining.mixture import Stretch
+from tasks.embedded_models import OUT, RUNS, WORK, parse, shortened
 
 
 def test_a_build_of_the_shipped_size_replaces_the_shipped_models() -> None:
@@ -39,3 +40,11 @@ def test_a_run_that_a_role_does_not_have_is_refused(capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit):
         parse(["--role", "teacher", "--run", "9"])
     assert "the teacher has runs 1 to 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("run", [run for runs in RUNS.values() for run in runs])
+def test_a_shortened_run_has_its_phases_in_proportion(run: tuple[Stretch, ...]) -> None:
+    whole = sum(tokens for _, tokens in run)
+    short = shortened(run, whole // 100)
+    assert [phase for phase, _ in short] == [phase for phase, _ in run]
+    assert [tokens for _, tokens in short] == pytest.approx([tokens / 100 for _, tokens in run], abs=1)
