@@ -37,6 +37,17 @@ async def test_a_string_is_shown_as_itself(box: Sandbox) -> None:
     assert (await run(box, "'a' + 'b'")).value == "ab"
 
 
+@pytest.mark.parametrize(
+    "code",
+    ["def f(): pass\nprint(f)", "def f(): pass\nf", "object()", "raise ValueError(object())", "final_answer(object())"],
+)
+async def test_an_object_is_shown_alike_in_every_run(box: Sandbox, code: str) -> None:
+    outcome = await run(box, code)
+    shown = f"{outcome.logs}{outcome.value}{outcome.canonical}{outcome.error}{outcome.final_answer}"
+    assert "0x" not in shown
+    assert "<function f>" in shown or "<object object>" in shown
+
+
 async def test_none_is_no_value(box: Sandbox) -> None:
     assert (await run(box, "None")).value is None
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentdistill.sandbox.guest.canonical import canonical
-from agentdistill.sandbox.guest.output import Capture, cut
+from agentdistill.sandbox.guest.output import Capture, cut, without_addresses
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,23 @@ def test_a_container_of_itself_has_a_form() -> None:
     loop: list[Any] = []
     loop.append(loop)
     assert canonical(loop)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (repr(object()), "<object object>"),
+        (f"<function <lambda> at {0x7F2B1C0D5E50:#x}>", "<function <lambda>>"),
+        (f"<code object f at {0xFEED:#x}, file 'a', line 1>", "<code object f, file 'a', line 1>"),
+        ("mapped at 0x1000, 4 KiB", "mapped at 0x1000, 4 KiB"),
+    ],
+)
+def test_addresses_are_not_shown(text: str, shown: str) -> None:
+    assert without_addresses(text) == shown
+
+
+def test_two_objects_of_one_repr_are_one_result() -> None:
+    assert canonical([object()]) == canonical([object()])
 
 
 JSON = st.recursive(

@@ -1,7 +1,7 @@
 """The form in which candidates' results are compared: the same value computed in two ways is the same text.
 
 `45`, `np.int64(45)`, `45.0`, `sympy.Integer(45)` and `"45"` are all `45`. Values are recognised by duck typing, so that
-nothing is imported for it. No promise is made for objects of other classes: their repr is their canonical form.
+nothing is imported for it. No promise is made for objects of other classes: their repr is their canonical form, addresses left out.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Mapping, Set
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
+
+from .output import without_addresses
 
 SIGNIFICANT_DIGITS = 12  # sums of the same floats in another order differ in the last three or four of 17 digits
 EXACT_FLOAT = 2.0**53  # above it a float no longer names one integer
@@ -46,7 +48,7 @@ def _form(value: Any, depth: int) -> str:
             return "{" + ", ".join(items) + "}"
         if isinstance(plain, Set):
             return "{" + ", ".join(sorted(_form(item, depth + 1) for item in plain)) + "}"
-    return repr(plain)
+    return without_addresses(repr(plain))
 
 
 def _number(value: float) -> str:

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from .canonical import canonical
 from .explain import explain
-from .output import Capture, cut
+from .output import Capture, cut, without_addresses
 
 # Code may overwrite attributes of `builtins`, which all modules share; this undoes it without looking anything up.
 _builtins_as_they_were = dict(vars(builtins))
@@ -145,7 +145,7 @@ class Interpreter:
         return {
             "ok": False,
             "logs": self.output.text(),
-            "error": cut(text, self.output_characters),
+            "error": cut(without_addresses(text), self.output_characters),
             "error_kind": kind,
         }
 
@@ -154,7 +154,8 @@ class Interpreter:
         raise TimeLimit(kind, self.notices[kind])
 
     def _text(self, value: Any) -> str:
-        return cut(value if isinstance(value, str) else repr(value), self.output_characters)
+        text = value if isinstance(value, str) else without_addresses(repr(value))
+        return cut(text, self.output_characters)
 
 
 def kind_of(error: BaseException) -> str:

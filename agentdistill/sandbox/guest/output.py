@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
+
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+(?=>|, file )")  # as in `<function f at 0x7f2b1c0d5e50>`
+
+
+def without_addresses(text: str) -> str:
+    """Return `text` with the reprs in it freed of addresses, which are others in every run and tell a model nothing."""
+    return _ADDRESS.sub("", text)
 
 
 def cut(text: str, limit: int) -> str:
@@ -48,9 +56,10 @@ class Capture(io.TextIOBase):
         return len(text)
 
     def text(self) -> str:
-        """What was written, cut like `cut` does."""
+        """What was written, without addresses, cut like `cut` does."""
         if self.total <= self.limit:
-            return self._head
+            return without_addresses(self._head)
         half = self.limit // 2
         tail = (self._head + "".join(self._tail))[-half:] if half else ""
-        return joined(self._head[: self.limit - half], self.total - self.limit, tail)
+        head = self._head[: self.limit - half]
+        return joined(without_addresses(head), self.total - self.limit, without_addresses(tail))
