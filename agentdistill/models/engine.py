@@ -1,7 +1,8 @@
 """Continuous batching: many requests decoded together, each admitted as soon as there is room.
 
 One call of `Engine.step` is one forward pass. It carries one token of every sequence being decoded and, after them, the
-prompts of the requests admitted in this step. The engine is synchronous and single-threaded; `TransformersModel` runs
+prompts of the requests admitted in this step. Samples of a request that are the same so far are one sequence, until
+their draws differ: N samples of a confident model cost little more than one. The engine is synchronous and single-threaded; `TransformersModel` runs
 it on a thread of its own. It works for decoder-only models of transformers that take a pluggable attention function
 and have full attention in every layer (Qwen2, Qwen3, Llama, Mistral without a window, ...).
 """
@@ -67,13 +68,21 @@ class Pool:
     active: list[Active] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Sample:
+    """One of the samples of a request: its number among them and the key of its noise."""
+
+    number: int
+    key: int
+
+
 @dataclass
 class Row:
-    """One sample being decoded. Its tail slot is its place in `Engine.rows`; the last token is not yet in the cache."""
+    """A sequence being decoded, and the samples that are it so far. Its tail slot is its place in `Engine.rows`; the
+    last token is not yet in the cache."""
 
     owner: Active
-    sample: int
-    key: int
+    samples: list[Sample]
     tokens: list[int]
 
 
@@ -91,7 +100,7 @@ class Engine:
     ) -> None:
         """
         Args:
-            max_rows: sequences decoded at once.
+            max_rows: samples decoded at once.
             prompt_tokens_per_step: bound on the prompt tokens of one pass; a longer prompt is passed alone.
             prefix_cache_tokens: prompt tokens whose keys and values are kept for later requests.
         """
@@ -116,54 +125,47 @@ class Engine:
 
     @torch.inference_mode()
     def step(self) -> None:
-        """Admit what fits, run one forward pass, give each sequence its next token and report what is finished."""
+        """Admit what fits, run one forward pass, give each sample its next token and report what is finished."""
         self._drop_cancelled()
         admitted = self._admit()
         if not self.rows and not admitted:
             return
         logits = self._forward(admitted)
-        # One row of logits for each tail, then one for each new prompt, shared by its samples.
-        sources = list(range(len(self.rows)))
-        for source, (active, prompt) in enumerate(admitted, start=len(self.rows)):
+        for active, prompt in admitted:
             self._prefixes.store(active.job.prompt, prompt.cache, prompt.slot)
-            self.rows += [Row(active, i, stream_key(active.job.seed, i), []) for i in range(active.unfinished)]
-            sources += [source] * active.unfinished
-        if len(sources) != len(logits):
-            logits = logits[torch.tensor(sources, device=logits.device)]
-        for row, token in zip(self.rows, self._choose(logits), strict=True):
-            row.tokens.append(token)
+            samples = [Sample(number, stream_key(active.job.seed, number)) for number in range(active.job.n)]
+            self.rows.append(Row(active, samples, []))
+        self._extend(self._choose(logits))
         self._retire()
 
     def _admit(self) -> list[tuple[Active, NewPrompt]]:
         """Take waiting requests in order while slots and the prompt budget last; fill their slots from the prefixes."""
         admitted: list[tuple[Active, NewPrompt]] = []
-        rows, tokens = len(self.rows), 0
+        samples, tokens = sum(len(row.samples) for row in self.rows), 0
         while self.waiting:
             job = self.waiting[0]
-            samples = 1 if job.temperature == 0 else job.n  # greedy samples are equal: decode one
             blocks = self._prefixes.find(job.prompt)
             known = len(blocks) * BLOCK
             new = len(job.prompt) - known
-            if rows + samples > self._max_rows or (admitted and tokens + new > self._prompt_tokens):
+            if samples + job.n > self._max_rows or (admitted and tokens + new > self._prompt_tokens):
                 break
             self.waiting.popleft()
-            active = self._place(job, samples)
+            active = self._place(job)
             self._prefixes.load(blocks, active.pool.cache, active.slot)
             offset = len(self.rows) + tokens
             admitted.append((active, NewPrompt(active.pool.cache, active.slot, known, new, offset)))
-            rows, tokens = rows + samples, tokens + new
-        self._tails.reserve(
-            slots=rows, tokens=max((active.job.max_tokens for active, _ in admitted), default=0), used=len(self.rows)
-        )
+            samples, tokens = samples + job.n, tokens + new
+        longest = max((active.job.max_tokens for active, _ in admitted), default=0)
+        self._tails.reserve(slots=samples, tokens=longest, used=len(self.rows))  # for when every sample is a row
         return admitted
 
-    def _place(self, job: Job, samples: int) -> Active:
+    def _place(self, job: Job) -> Active:
         """Give the request the next slot of the pool for prompts of its length."""
         span = prompt_span(len(job.prompt))
         if span not in self._pools:
             self._pools[span] = Pool(SlotCache(self._shape, self._model.dtype, self._model.device, tokens=span))
         pool = self._pools[span]
-        active = Active(job, pool, len(pool.active), samples)
+        active = Active(job, pool, len(pool.active), job.n)
         pool.cache.reserve(slots=active.slot + 1, tokens=span, used=active.slot)
         pool.active.append(active)
         return active
@@ -211,19 +213,35 @@ class Engine:
         return owners
 
     def _choose(self, logits: Tensor) -> list[int]:
+        """Return the next token of each sample, row by row, from one row of logits for each."""
         device = logits.device
-        rows = self.rows
+        drawn = [(source, row, sample.key) for source, row in enumerate(self.rows) for sample in row.samples]
+        if len(drawn) != len(self.rows):
+            logits = logits[torch.tensor([source for source, _, _ in drawn], device=device)]
         tokens = choose_tokens(
             logits,
-            torch.tensor([row.owner.job.temperature for row in rows], device=device),
-            torch.tensor([row.owner.job.top_p for row in rows], device=device),
-            torch.tensor([row.key for row in rows], device=device),
-            torch.tensor([len(row.tokens) for row in rows], device=device),
-            greedy=all(row.owner.job.temperature == 0 for row in rows),
-            nucleus=any(row.owner.job.top_p < 1 for row in rows),
+            torch.tensor([row.owner.job.temperature for _, row, _ in drawn], device=device),
+            torch.tensor([row.owner.job.top_p for _, row, _ in drawn], device=device),
+            torch.tensor([key for _, _, key in drawn], device=device),
+            torch.tensor([len(row.tokens) for _, row, _ in drawn], device=device),
+            greedy=all(row.owner.job.temperature == 0 for row in self.rows),
+            nucleus=any(row.owner.job.top_p < 1 for row in self.rows),
         )
         chosen: list[int] = tokens.tolist()
         return chosen
+
+    def _extend(self, tokens: Sequence[int]) -> None:
+        """Give each sample its next token; where those of a row differ, it becomes several."""
+        drawn = iter(tokens)
+        for slot, row in enumerate(self.rows[:]):
+            by_token: dict[int, list[Sample]] = {}
+            for sample in row.samples:
+                by_token.setdefault(next(drawn), []).append(sample)
+            (first, row.samples), *others = by_token.items()
+            for token, samples in others:
+                self._tails.copy(slot, len(self.rows), len(row.tokens))
+                self.rows.append(Row(row.owner, samples, [*row.tokens, token]))
+            row.tokens.append(first)
 
     def _retire(self) -> None:
         """Report what is finished and close the gaps that it leaves among the slots."""
@@ -233,9 +251,8 @@ class Engine:
             ended = row.tokens[-1] in self._stop_tokens or job.ended(row.tokens)
             if ended or len(row.tokens) == job.max_tokens:
                 gone.append(slot)
-                job.finished[row.sample] = Generated(row.tokens, truncated=not ended)
-                if job.temperature == 0:
-                    job.finished = dict.fromkeys(range(job.n), job.finished[0])
+                generated = Generated(row.tokens, truncated=not ended)
+                job.finished |= {sample.number: generated for sample in row.samples}
                 if len(job.finished) == job.n:
                     job.done([job.finished[sample] for sample in range(job.n)])
         self._remove(gone)
@@ -249,7 +266,7 @@ class Engine:
         """Take out the rows in `slots`, in rising order, and the requests that they were the last of, moving the last
         ones into the gaps."""
         for slot in reversed(slots):
-            self.rows[slot].owner.unfinished -= 1
+            self.rows[slot].owner.unfinished -= len(self.rows[slot].samples)
             row = self.rows.pop()
             if slot < len(self.rows):
                 self.rows[slot] = row

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from agentdistill.errors import ContextOverflow, ModelError
+from agentdistill.models.engine import Engine
 from agentdistill.models.transformers_model import TransformersModel
 from agentdistill.records import Message, Reply, Sampling
 from tests.conftest import make_model
@@ -65,6 +66,32 @@ async def test_a_sample_does_not_depend_on_how_many_there_are(tiny_model: Path) 
         few = await ask(model, 3, RANDOM, n=2)
     assert many.completions[:2] == few.completions
     assert len({completion.text for completion in many.completions}) > 1
+
+
+async def test_samples_that_part_late_are_those_that_were_never_together(tiny_model: Path) -> None:
+    sampling = Sampling(temperature=0.1, top_p=1.0, max_tokens=16)
+    async with make(tiny_model) as model:
+        together = (await ask(model, 3, sampling, n=8)).completions
+        apart = [(await ask(model, 3, sampling, n=n)).completions[-1] for n in range(1, 9)]
+    assert list(together) == apart
+    assert 1 < len({completion.text for completion in together}), "they never parted, so nothing was tried"
+    assert len({completion.text[:2] for completion in together}) < 8, "they were never together"
+
+
+async def test_equal_samples_are_decoded_once(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    passed: list[int] = []
+    forward = Engine._forward
+
+    def counted(engine: Engine, admitted: Any) -> torch.Tensor:
+        passed.append(len(engine.rows))
+        return forward(engine, admitted)
+
+    monkeypatch.setattr(Engine, "_forward", counted)
+    async with make(tiny_model) as model:
+        reply = await ask(model, 3, Sampling(temperature=1e-6, top_p=1.0, max_tokens=16), n=8)
+    assert len(set(reply.completions)) == 1
+    assert len(reply.completions) == 8
+    assert max(passed) == 1
 
 
 async def test_the_seed_decides_the_sample(tiny_model: Path) -> None:
