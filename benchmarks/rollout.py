@@ -38,7 +38,6 @@ from agentdistill.models.ledger_model import LedgerModel
 from agentdistill.models.openai_model import OpenAIModel
 from agentdistill.models.process_model import ProcessModel
 from agentdistill.models.tokenizer import link_files
-from agentdistill.models.vllm_model import WHOLE_PROMPTS, is_cpu_build
 from agentdistill.models.vllm_server import VllmServer
 from agentdistill.protocols import Model, Session
 from agentdistill.records import Message, Problem, Reply, Sampling, Trajectory
@@ -201,8 +200,6 @@ async def on_a_server(arguments: argparse.Namespace, params: Params) -> list[Row
             "--gpu-memory-utilization=0.2",
             "--generation-config=vllm",
         ]
-        if is_cpu_build(arguments.vllm):
-            options.append(WHOLE_PROMPTS)
         log = Path(scratch) / "vllm.log"
         async with (
             code_tool(params) as tools,

@@ -23,10 +23,10 @@ from agentdistill.world.pretraining.mixture import Role, Stretch
 WORLD_SEED = 7
 SEED = 1
 WARM_UP: Stretch = ("warm-up", 1_000_000)
-STEPS: tuple[Stretch, ...] = (("near", 700_000), ("far", 700_000), ("lists", 700_000))
+READING_STEPS: tuple[Stretch, ...] = (("near", 700_000), ("far", 700_000), ("lists", 700_000))
 RUNS: dict[Role, tuple[tuple[Stretch, ...], ...]] = {
-    "teacher": ((WARM_UP, ("main", 20_000_000)), (*STEPS, ("matching", 2_000_000), ("settling", 7_500_000))),
-    "student": ((WARM_UP, ("main", 31_000_000)), (*STEPS, ("matching", 2_500_000), ("settling", 9_000_000))),
+    "teacher": ((WARM_UP, ("main", 20_000_000)), (*READING_STEPS, ("matching", 2_000_000), ("settling", 7_500_000))),
+    "student": ((WARM_UP, ("main", 31_000_000)), (*READING_STEPS, ("matching", 2_500_000), ("settling", 9_000_000))),
 }
 SMOKE_TOKENS = 150_000
 TOKENIZER_SAMPLE = 6000  # documents of each role that the tokenizer is trained on

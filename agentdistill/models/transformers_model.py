@@ -48,7 +48,7 @@ class TransformersModel:
             dtype: "float32", "bfloat16" or "float16".
             device: a torch device such as "cpu" or "cuda".
             threads: torch threads on a CPU.
-            max_rows: sequences decoded at once.
+            max_rows: samples decoded at once.
             prompt_tokens_per_step: bound on the prompt tokens of one forward pass.
             prefix_cache_tokens: prompt tokens whose keys and values are kept for later requests.
 

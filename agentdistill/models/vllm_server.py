@@ -25,6 +25,7 @@ from typing import Self
 
 from agentdistill.errors import ModelError, ModelUnusable
 from agentdistill.models import tether
+from agentdistill.models.vllm_cpu import cpu_settings, is_cpu_build
 
 POLL_SECONDS = 0.25
 REQUEST_SECONDS = 60.0
@@ -35,18 +36,25 @@ LOG_LINES = 15  # shown when the server fails
 class VllmServer:
     """An async context manager; inside it, `url` (with `/v1`) answers to `key`."""
 
-    def __init__(self, environment: Path, arguments: Sequence[str], *, log: Path, start_seconds: float) -> None:
+    def __init__(
+        self, environment: Path, arguments: Sequence[str], *, log: Path, start_seconds: float, workers: int = 1
+    ) -> None:
         """
         Args:
             environment: the virtual environment that holds vLLM.
-            arguments: what follows `vllm serve`, without address and key.
+            arguments: what follows `vllm serve`, without address and key and without what `cpu_settings` adds.
+            workers: processes that hold the model or a part of it.
             log: where the server's output goes; replaced at every start.
             start_seconds: how long it may take to become ready.
         """
         self.key = secrets.token_urlsafe(24)
         self.url = ""
         self._program = environment / "bin" / "vllm"
-        self._arguments = tuple(arguments)
+        further: list[str] = []
+        self._variables: dict[str, str] = {}
+        if is_cpu_build(environment):
+            further, self._variables = cpu_settings(workers=workers, cores=os.cpu_count() or 1)
+        self._arguments = (*arguments, *further)
         self._log = log
         self._start_seconds = start_seconds
         self._process: asyncio.subprocess.Process | None = None
@@ -62,6 +70,7 @@ class VllmServer:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         # The key goes through the environment: command lines are visible to every user of the machine.
         environment = {
+            **self._variables,
             **os.environ,
             "VLLM_API_KEY": self.key,
             "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",

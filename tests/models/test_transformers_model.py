@@ -74,7 +74,7 @@ async def test_samples_that_part_late_are_those_that_were_never_together(tiny_mo
         together = (await ask(model, 3, sampling, n=8)).completions
         apart = [(await ask(model, 3, sampling, n=n)).completions[-1] for n in range(1, 9)]
     assert list(together) == apart
-    assert 1 < len({completion.text for completion in together}), "they never parted, so nothing was tried"
+    assert len({completion.text for completion in together}) > 1, "they never parted, so nothing was tried"
     assert len({completion.text[:2] for completion in together}) < 8, "they were never together"
 
 

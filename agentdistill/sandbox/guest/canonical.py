@@ -1,7 +1,8 @@
 """The form in which candidates' results are compared: the same value computed in two ways is the same text.
 
 `45`, `np.int64(45)`, `45.0`, `sympy.Integer(45)` and `"45"` are all `45`. Values are recognised by duck typing, so that
-nothing is imported for it. No promise is made for objects of other classes: their repr is their canonical form, addresses left out.
+nothing is imported for it. No promise is made for objects of other classes: their repr without addresses is their
+canonical form.
 """
 
 from __future__ import annotations
