@@ -2,13 +2,16 @@
 
     python -m benchmarks.rollout                            # the transformers backend
     python -m benchmarks.rollout --vllm .venv-vllm          # also on a vLLM server, beside smolagents
-    python -m benchmarks.rollout --parts raw --layers 16 --episodes 958 --concurrency 256    # four times as dear
+    python -m benchmarks.rollout --parts raw --layers 16    # of a model four times as dear
     python -m benchmarks.rollout --parts memory
 
-Every comparison is made in one run, on one engine and the same questions of the embedded world:
+Every comparison is made in one run, on one engine and the same questions of the embedded world. Both sides take turns
+`--rounds` times, and the medians are compared: a machine that is shared is not as fast from one minute to the next.
 
 - `raw`: the requests of a finished rollout once more, all known beforehand, as one batch: the same prompts, the same
   seeds, hence the same lengths. What the rollout loses to it goes to code, to search and to waiting for the next turn.
+- `samples`: a rollout with N candidates a step beside one with a single candidate. Samples that are the same so far are
+  decoded once (`models/engine.py`), so N of them cost what they differ in.
 - `smolagents`: a `CodeAgent` in a thread for each episode against the same server (`smolagents_loop.py`): N requests a
   step, as its model class offers, and one request for all N, which is kinder to it than its own interface.
 - `resumed`: the same rollout again over its own ledger. All other rollouts start with an empty one.
@@ -23,10 +26,11 @@ import logging
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from rich.console import Console
@@ -49,7 +53,7 @@ from benchmarks.rollout_memory import EPISODES, peaks
 from benchmarks.smolagents_loop import smolagents_loop
 
 MODEL = Path("models/embedded/teacher")
-PARTS = ("raw", "resumed", "memory")
+PARTS = ("raw", "samples", "resumed", "memory")
 PREFIX_TOKENS = 65536  # kept by each process
 CONTEXT_TOKENS = 1024
 Row = tuple[str, str, str, str]  # what, ours, the other's, the ratio
@@ -101,18 +105,49 @@ async def timed(work: Awaitable[Any]) -> tuple[float, Any]:
     return time.perf_counter() - started, result
 
 
-async def beside_raw(model: Model, tools: Tools, problems: Sequence[Problem], concurrency: int, name: str) -> Row:
+async def in_turns(rounds: int, *works: Callable[[], Awaitable[Any]]) -> list[tuple[float, Any]]:
+    """Run `works` one after another, `rounds` times. Return each one's median seconds and what it gave last."""
+    times: list[list[float]] = [[] for _ in works]
+    gave: list[Any] = [None] * len(works)
+    for _ in range(rounds):
+        for number, work in enumerate(works):
+            seconds, gave[number] = await timed(work())
+            times[number].append(seconds)
+    return [(median(seconds), result) for seconds, result in zip(times, gave, strict=True)]
+
+
+async def beside_raw(
+    model: Model, tools: Tools, problems: Sequence[Problem], concurrency: int, rounds: int, name: str
+) -> Row:
     """(a) tokens per second of a rollout, and of its own requests as one batch."""
     asked = Asked(model)
-    agent = agent_of(asked, candidates=1, temperature=0.7)
-    await roll_out(agent, tools, problems, concurrency)  # so that both find the prompts in the engine's cache
-    asked.requests.clear()
-    seconds, found = await timed(roll_out(agent, tools, problems, concurrency))
+    # Once without the clock, so that all find the prompts in the engine's cache.
+    await roll_out(agent_of(asked, candidates=1, temperature=0.7), tools, problems, concurrency)
+    agent = agent_of(model, candidates=1, temperature=0.7)
+    (seconds, found), (raw_seconds, replies) = await in_turns(
+        rounds,
+        lambda: roll_out(agent, tools, problems, concurrency),
+        lambda: asyncio.gather(*(model.sample(**request) for request in asked.requests)),
+    )
     tokens = sum(t.usage.completion_tokens for t in found)
-    raw_seconds, replies = await timed(asyncio.gather(*(model.sample(**request) for request in asked.requests)))
     raw_tokens = sum(reply.usage.completion_tokens for reply in replies)
     rate, raw = tokens / seconds, raw_tokens / raw_seconds
     return f"{name}: rollout / raw, tokens/s", f"{rate:,.0f}", f"{raw:,.0f}", f"{rate / raw:.2f}"
+
+
+async def samples(
+    model: Model, tools: Tools, problems: Sequence[Problem], concurrency: int, rounds: int, candidates: int
+) -> Row:
+    """Episodes per second with N candidates a step, and with one."""
+    many, one = (agent_of(model, candidates=n, temperature=0.7) for n in (candidates, 1))
+    await roll_out(many, tools, problems, concurrency)
+    (seconds, _), (single, _) = await in_turns(
+        rounds,
+        lambda: roll_out(many, tools, problems, concurrency),
+        lambda: roll_out(one, tools, problems, concurrency),
+    )
+    rate, other = len(problems) / seconds, len(problems) / single
+    return f"N = {candidates} / N = 1, episodes/s", f"{rate:.1f}", f"{other:.1f}", f"{rate / other:.2f}"
 
 
 async def resumed(model: Model, tools: Tools, problems: Sequence[Problem], concurrency: int) -> Row:
@@ -128,27 +163,39 @@ async def resumed(model: Model, tools: Tools, problems: Sequence[Problem], concu
 
 
 async def beside_smolagents(
-    server: VllmServer, model: Model, tools: Tools, problems: Sequence[Problem], concurrency: int, candidates: int
+    server: VllmServer,
+    model: Model,
+    tools: Tools,
+    problems: Sequence[Problem],
+    concurrency: int,
+    rounds: int,
+    candidates: int,
 ) -> list[Row]:
     """(b) episodes per second of ours and of threads of `CodeAgent`, on one server."""
-    agent = agent_of(model, candidates=candidates, temperature=0.7)
-    await roll_out(agent, tools, problems, concurrency)  # theirs finds the server's caches warm as well
-    seconds, found = await timed(roll_out(agent, tools, problems, concurrency))
-    gold = {problem.id: problem.answer for problem in problems}
-    right = sum(trajectory.answer == gold[trajectory.problem_id] for trajectory in found)
-    ours = len(problems) / seconds
-    rows: list[Row] = [("answers that are right, of all", f"{right / len(problems):.2f}", "", "")]
     loop = asyncio.get_running_loop()
-    for one_request in (False, True):
+    agent = agent_of(model, candidates=candidates, temperature=0.7)
+
+    async def in_threads(one_request: bool) -> list[Any]:
         solve = smolagents_loop(
             server.url, server.key, tools.search, loop, candidates=candidates, one_request=one_request
         )
         with ThreadPoolExecutor(concurrency) as pool:
-            work = asyncio.gather(*(loop.run_in_executor(pool, solve, problem) for problem in problems))
-            seconds, answers = await timed(work)
-        theirs = len(problems) / seconds
+            return await asyncio.gather(*(loop.run_in_executor(pool, solve, problem) for problem in problems))
+
+    await roll_out(agent, tools, problems, concurrency)  # all find the server's caches warm
+    (seconds, found), *others = await in_turns(
+        rounds,
+        lambda: roll_out(agent, tools, problems, concurrency),
+        lambda: in_threads(one_request=False),
+        lambda: in_threads(one_request=True),
+    )
+    gold = {problem.id: problem.answer for problem in problems}
+    right = sum(trajectory.answer == gold[trajectory.problem_id] for trajectory in found)
+    ours = len(problems) / seconds
+    rows: list[Row] = [("answers that are right, of all", f"{right / len(problems):.2f}", "", "")]
+    for how, (took, answers) in zip((f"{candidates} requests", "one request"), others, strict=True):
+        theirs = len(problems) / took
         right = sum(str(answer) == p.answer for answer, p in zip(answers, problems, strict=True))
-        how = "one request" if one_request else f"{candidates} requests"
         name = f"ours / smolagents ({how} a step, right {right / len(problems):.2f}), episodes/s"
         rows.append((name, f"{ours:.2f}", f"{theirs:.2f}", f"{ours / theirs:.1f}"))
     return rows
@@ -163,8 +210,9 @@ def memory() -> Row:
 
 async def in_process(arguments: argparse.Namespace, params: Params) -> list[Row]:
     rows: list[Row] = []
-    if not {"raw", "resumed"} & set(arguments.parts):
+    if not {"raw", "samples", "resumed"} & set(arguments.parts):
         return rows
+    rounds = arguments.rounds
     model = ProcessModel(
         str(arguments.model),
         dtype="float32",
@@ -178,7 +226,10 @@ async def in_process(arguments: argparse.Namespace, params: Params) -> list[Row]
     problems = questions(arguments.episodes)
     async with code_tool(params) as tools, model:
         if "raw" in arguments.parts:
-            rows.append(await beside_raw(model, tools, problems, arguments.concurrency, "transformers"))
+            rows.append(await beside_raw(model, tools, problems, arguments.concurrency, rounds, "transformers"))
+        if "samples" in arguments.parts:
+            few = problems[: arguments.sag_episodes]
+            rows.append(await samples(model, tools, few, arguments.concurrency, rounds, arguments.candidates))
         if "resumed" in arguments.parts:
             rows.append(await resumed(model, tools, problems, arguments.concurrency))
     return rows
@@ -222,9 +273,10 @@ async def on_a_server(arguments: argparse.Namespace, params: Params) -> list[Row
                 fixed_sampling=False,
             ) as model,
         ):
-            rows = [await beside_raw(model, tools, problems, arguments.concurrency, "vLLM")]
+            concurrency, rounds = arguments.concurrency, arguments.rounds
+            rows = [await beside_raw(model, tools, problems, concurrency, rounds, "vLLM")]
             few = problems[: arguments.sag_episodes]
-            rows += await beside_smolagents(server, model, tools, few, arguments.concurrency, arguments.candidates)
+            rows += await beside_smolagents(server, model, tools, few, concurrency, rounds, arguments.candidates)
         return rows
 
 
@@ -234,10 +286,11 @@ def main() -> None:
     parser.add_argument("--layers", type=int, help="deepen the model to so many, at the same answers (`deepened.py`)")
     parser.add_argument("--vllm", type=Path, metavar="ENVIRONMENT", help="environment that holds vLLM (`make vllm`)")
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS), help="of those without a server")
-    parser.add_argument("--episodes", type=int, default=479)
-    parser.add_argument("--sag-episodes", type=int, default=128, help="beside smolagents")
+    parser.add_argument("--episodes", type=int, default=958, help="of `raw` and `resumed`")
+    parser.add_argument("--rounds", type=int, default=3, help="times that both sides of a comparison run")
+    parser.add_argument("--sag-episodes", type=int, default=128, help="of `samples` and beside smolagents")
     parser.add_argument("--candidates", type=int, default=8, help="N of self-consistent action generation")
-    parser.add_argument("--concurrency", type=int, default=128, help="episodes, and threads of smolagents")
+    parser.add_argument("--concurrency", type=int, default=256, help="episodes, and threads of smolagents")
     parser.add_argument("--processes", type=int, default=2, help="copies of the model of the transformers backend")
     parser.add_argument("--rows", type=int, default=128, help="sequences that each of those decodes at once")
     arguments = parser.parse_args()

@@ -39,7 +39,14 @@ async def test_a_string_is_shown_as_itself(box: Sandbox) -> None:
 
 @pytest.mark.parametrize(
     "code",
-    ["def f(): pass\nprint(f)", "def f(): pass\nf", "object()", "raise ValueError(object())", "final_answer(object())"],
+    [
+        "def f(): pass\nprint(f)",
+        "def f(): pass\nf",
+        "object()",
+        "raise ValueError(object())",
+        "final_answer(object())",
+        "final_answer(str(object()))",
+    ],
 )
 async def test_an_object_is_shown_alike_in_every_run(box: Sandbox, code: str) -> None:
     outcome = await run(box, code)

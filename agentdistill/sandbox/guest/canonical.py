@@ -23,7 +23,7 @@ MAX_DEPTH = 50  # of nested containers; deeper ones are compared by repr
 def canonical(value: Any) -> str:
     """Return the canonical text of `value`. Whatever a hostile `__repr__` raises passes through."""
     if isinstance(value, str):
-        return value.strip()
+        return without_addresses(value.strip())
     return _form(value, 0)
 
 

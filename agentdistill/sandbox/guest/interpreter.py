@@ -154,8 +154,7 @@ class Interpreter:
         raise TimeLimit(kind, self.notices[kind])
 
     def _text(self, value: Any) -> str:
-        text = value if isinstance(value, str) else without_addresses(repr(value))
-        return cut(text, self.output_characters)
+        return cut(without_addresses(value if isinstance(value, str) else repr(value)), self.output_characters)
 
 
 def kind_of(error: BaseException) -> str:
