@@ -2,7 +2,7 @@
 
 One call of `Engine.step` is one forward pass. It carries one token of every sequence being decoded and, after them, the
 prompts of the requests admitted in this step. Samples of a request that are the same so far are one sequence, until
-their draws differ: N samples of a confident model cost little more than one. The engine is synchronous and
+their draws differ: N samples cost what they differ in. The engine is synchronous and
 single-threaded; `TransformersModel` runs it on a thread of its own. It works for decoder-only models of transformers
 that take a pluggable attention function and have full attention in every layer (Qwen2, Qwen3, Llama, Mistral without a
 window, ...).
