@@ -21,7 +21,7 @@ def open_client(url: str, secret: str, timeout: float) -> openai.AsyncOpenAI:
         api_key=secret or "none",  # the client wants some key even where the server wants none
         max_retries=0,
         timeout=timeout,
-        http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if local else None,
+        http_client=openai.DefaultAioHttpClient(trust_env=not local),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import email.utils
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import openai
 
@@ -93,7 +93,7 @@ def as_model_error(error: Exception, *, url: str, model: str, key_variable: str 
             result = ContextOverflow(f"The prompt and max_tokens do not fit into {model!r} at {url}: {said}.")
         else:
             result = ModelError(f"{url} refused a request to {model!r} with status {status}: {said}.{_advice(error)}")
-    elif isinstance(error, openai.APITimeoutError | TimeoutError):
+    elif any(isinstance(cause, TimeoutError) for cause in _causes(error)):
         result = ModelError(f"{url} did not answer in time. Raise timeout_seconds, or lower max_concurrency.")
     elif isinstance(error, openai.APIConnectionError):
         result = ModelError(f"{url} cannot be reached: {said}. Start the server, or correct the URL.")
@@ -108,6 +108,13 @@ def _advice(error: openai.APIStatusError) -> str:
     return ""
 
 
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what it came of. Between the connection and the client, a refused one is called a timeout."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
 def _text(error: openai.APIError) -> str:
     """Return what the server said; a gateway hides its provider's reason below its own."""
     metadata = error.body.get("metadata") if isinstance(error.body, dict) else None
@@ -119,7 +126,9 @@ def _text(error: openai.APIError) -> str:
 def _said(error: Exception, secret: str) -> str:
     text = _text(error) if isinstance(error, openai.APIError) else str(error)
     if isinstance(error, openai.APIConnectionError) and error.__cause__ is not None:
-        text = str(error.__cause__) or type(error.__cause__).__name__
+        failed = [cause for cause in _causes(error) if isinstance(cause, OSError)]
+        shown = failed[-1] if failed else error.__cause__
+        text = str(shown) or type(shown).__name__
     if secret:
         text = text.replace(secret, "***")
     text = " ".join(text.split()).rstrip(".")

@@ -150,6 +150,13 @@ async def test_a_lasting_fault_is_one_sentence_at_once(fault: Fault, kind: type[
     assert KEY not in str(caught.value)
 
 
+async def test_a_server_that_hangs_up_is_not_said_to_be_slow() -> None:
+    async with FakeServer() as server, make_model(server.url, attempts=1) as model:
+        server.faults.append(hang_up)
+        with pytest.raises(ModelError, match=r"cannot be reached: Response payload is not completed"):
+            await ask(model)
+
+
 async def test_an_unreachable_server_is_one_sentence() -> None:
     async with FakeServer() as server:
         url = server.url
