@@ -23,9 +23,13 @@ class Model(Protocol):
         n: int,
         sampling: Sampling,
         seed: int,
+        first: int = 0,
         prefill: str | None = None,
     ) -> Reply:
         """Draw `n` continuations of `messages`; with `prefill`, of an assistant turn that begins with it.
+
+        They are the samples `first`, `first + 1`, ... of all that `seed` stands for, so a later request can draw
+        further ones. Where the model is deterministic, a sample depends on its number and not on `n`.
 
         Raises:
             ContextOverflow: the prompt plus `max_tokens` does not fit.
@@ -69,6 +73,10 @@ class Session(Protocol):
 
     async def try_all(self, codes: Sequence[str]) -> list[Outcome]:
         """Run each code once, each from the same kept state, in parallel; none sees another's effects."""
+        ...
+
+    async def try_more(self, codes: Sequence[str]) -> list[Outcome]:
+        """As `try_all`, beside the candidates of the last one, whose numbers these continue; before `keep`."""
         ...
 
     async def keep(self, index: int) -> None:

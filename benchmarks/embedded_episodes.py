@@ -47,7 +47,7 @@ def questions(count: int) -> list[Problem]:
     ]
 
 
-def agent_of(model: Model, *, candidates: int, temperature: float) -> Agent:
+def agent_of(model: Model, *, candidates: int, temperature: float, early: bool = False) -> Agent:
     return Agent(
         model=model,
         system_prompt=load_prompts("embedded").agent_teacher,
@@ -57,4 +57,5 @@ def agent_of(model: Model, *, candidates: int, temperature: float) -> Agent:
         deadline_seconds=600,
         recipe="benchmark",
         seed=0,
+        early=early,
     )

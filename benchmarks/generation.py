@@ -48,7 +48,7 @@ def time_engine(model: Any, prompts: list[list[int]], samples: int, tokens: int)
             prefix_cache_tokens=0,
         )
         for seed, prompt in enumerate(prompts):
-            engine.waiting.append(Job(prompt, samples, 1.0, 1.0, tokens, seed, lambda _: False, lambda _: None))
+            engine.waiting.append(Job(prompt, samples, 1.0, 1.0, tokens, seed, 0, lambda _: False, lambda _: None))
         while engine.busy:
             engine.step()
 

@@ -10,10 +10,12 @@ Every comparison is made in one run, on one engine and the same questions of the
 
 - `raw`: the requests of a finished rollout once more, all known beforehand, as one batch: the same prompts, the same
   seeds, hence the same lengths. What the rollout loses to it goes to code, to search and to waiting for the next turn.
-- `samples`: a rollout with N candidates a step beside one with a single candidate. Samples that are the same so far are
-  decoded once (`models/engine.py`), so N of them cost what they differ in.
+- `samples`: a rollout with N candidates a step, as far as the vote needs them, beside all of them and beside a single
+  one. Samples that are the same so far are decoded once (`models/engine.py`), so N of them cost what they differ in.
+  The vote that stops early must come to the same conversations, or the benchmark ends.
 - `smolagents`: a `CodeAgent` in a thread for each episode against the same server (`smolagents_loop.py`): N requests a
-  step, as its model class offers, and one request for all N, which is kinder to it than its own interface.
+  step, as its model class offers, and one request for all N, which is kinder to it than its own interface. It samples
+  all N; ours runs as the stages do, stopping early, and once more with all N sampled.
 - `resumed`: the same rollout again over its own ledger. All other rollouts start with an empty one.
 - `memory`: peak resident memory of the process that drives N episodes with a model that answers at once.
 """
@@ -29,6 +31,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -44,7 +47,7 @@ from agentdistill.models.process_model import ProcessModel
 from agentdistill.models.tokenizer import link_files
 from agentdistill.models.vllm_server import VllmServer
 from agentdistill.protocols import Model, Session
-from agentdistill.records import Message, Problem, Reply, Sampling, Trajectory
+from agentdistill.records import Message, Problem, Reply, Trajectory
 from agentdistill.sandbox import LedgerSession
 from agentdistill.store.ledger import Ledger
 from benchmarks.deepened import deepen
@@ -70,12 +73,9 @@ class Asked:
     def fingerprint(self) -> str:
         return self.model.fingerprint
 
-    async def sample(
-        self, messages: Sequence[Message], *, n: int, sampling: Sampling, seed: int, prefill: str | None = None
-    ) -> Reply:
-        request: dict[str, Any] = {"messages": messages, "n": n, "sampling": sampling, "seed": seed, "prefill": prefill}
-        self.requests.append(request)
-        return await self.model.sample(**request)
+    async def sample(self, messages: Sequence[Message], **options: Any) -> Reply:
+        self.requests.append({"messages": messages, **options})
+        return await self.model.sample(messages, **options)
 
 
 async def roll_out(
@@ -137,17 +137,46 @@ async def beside_raw(
 
 async def samples(
     model: Model, tools: Tools, problems: Sequence[Problem], concurrency: int, rounds: int, candidates: int
-) -> Row:
-    """Episodes per second with N candidates a step, and with one."""
-    many, one = (agent_of(model, candidates=n, temperature=0.7) for n in (candidates, 1))
-    await roll_out(many, tools, problems, concurrency)
-    (seconds, _), (single, _) = await in_turns(
-        rounds,
-        lambda: roll_out(many, tools, problems, concurrency),
-        lambda: roll_out(one, tools, problems, concurrency),
-    )
-    rate, other = len(problems) / seconds, len(problems) / single
-    return f"N = {candidates} / N = 1, episodes/s", f"{rate:.1f}", f"{other:.1f}", f"{rate / other:.2f}"
+) -> list[Row]:
+    """Episodes per second with N candidates a step, as far as the vote needs them, all of them, and with one."""
+    agents = decoding(model, candidates)
+    agents["N = 1"] = agent_of(model, candidates=1, temperature=0.7)
+    await roll_out(agents[ALL], tools, problems, concurrency)
+    ran = await in_turns(rounds, *(partial(roll_out, agent, tools, problems, concurrency) for agent in agents.values()))
+    (early, some), (every, all_of_them), (single, _) = ran
+    if conversations(some) != conversations(all_of_them):
+        raise SystemExit("A vote that stopped early chose otherwise.")
+    count = len(problems)
+    return [
+        (f"N = {candidates}, stopping early / {other}, episodes/s", *beside(count / early, count / seconds))
+        for other, seconds in ((ALL, every), ("N = 1", single))
+    ] + [sampled("transformers", some, candidates)]
+
+
+ALL = "all sampled"
+
+
+def decoding(model: Model, candidates: int) -> dict[str, Agent]:
+    """The two ways of drawing the candidates of a vote."""
+    return {
+        name: agent_of(model, candidates=candidates, temperature=0.7, early=early)
+        for name, early in (("stopping early", True), (ALL, False))
+    }
+
+
+def conversations(found: Sequence[Trajectory]) -> dict[str, object]:
+    return {trajectory.id: trajectory.messages for trajectory in found}
+
+
+def sampled(name: str, found: Sequence[Trajectory], candidates: int) -> Row:
+    """Candidates that a step took."""
+    steps = [step for trajectory in found for step in trajectory.steps]
+    mean = sum(len(step.candidates) for step in steps) / len(steps)
+    return f"{name}: candidates a step, stopping early / {ALL}", *beside(mean, candidates, 2)
+
+
+def beside(ours: float, other: float, digits: int = 1) -> tuple[str, str, str]:
+    return f"{ours:.{digits}f}", f"{other:.{digits}f}", f"{ours / other:.2f}"
 
 
 async def resumed(model: Model, tools: Tools, problems: Sequence[Problem], concurrency: int) -> Row:
@@ -156,8 +185,7 @@ async def resumed(model: Model, tools: Tools, problems: Sequence[Problem], concu
         agent = agent_of(LedgerModel(model, ledger), candidates=1, temperature=0.7)
         fresh, first = await timed(roll_out(agent, tools, problems, concurrency, ledger))
         again, second = await timed(roll_out(agent, tools, problems, concurrency, ledger))
-    same = {t.id: t.messages for t in first} == {t.id: t.messages for t in second}
-    if not same:
+    if conversations(first) != conversations(second):
         raise SystemExit("The resumed rollout is another one.")
     return "resumed / fresh, seconds", f"{again:.1f}", f"{fresh:.1f}", f"{again / fresh:.3f}"
 
@@ -173,7 +201,7 @@ async def beside_smolagents(
 ) -> list[Row]:
     """(b) episodes per second of ours and of threads of `CodeAgent`, on one server."""
     loop = asyncio.get_running_loop()
-    agent = agent_of(model, candidates=candidates, temperature=0.7)
+    agents = decoding(model, candidates)
 
     async def in_threads(one_request: bool) -> list[Any]:
         solve = smolagents_loop(
@@ -182,22 +210,22 @@ async def beside_smolagents(
         with ThreadPoolExecutor(concurrency) as pool:
             return await asyncio.gather(*(loop.run_in_executor(pool, solve, problem) for problem in problems))
 
-    await roll_out(agent, tools, problems, concurrency)  # all find the server's caches warm
-    (seconds, found), *others = await in_turns(
+    await roll_out(agents[ALL], tools, problems, concurrency)  # all find the server's caches warm
+    *ours, by_many, by_one = await in_turns(
         rounds,
-        lambda: roll_out(agent, tools, problems, concurrency),
-        lambda: in_threads(one_request=False),
-        lambda: in_threads(one_request=True),
+        *(partial(roll_out, agent, tools, problems, concurrency) for agent in agents.values()),
+        partial(in_threads, one_request=False),
+        partial(in_threads, one_request=True),
     )
     gold = {problem.id: problem.answer for problem in problems}
-    right = sum(trajectory.answer == gold[trajectory.problem_id] for trajectory in found)
-    ours = len(problems) / seconds
-    rows: list[Row] = [("answers that are right, of all", f"{right / len(problems):.2f}", "", "")]
-    for how, (took, answers) in zip((f"{candidates} requests", "one request"), others, strict=True):
-        theirs = len(problems) / took
-        right = sum(str(answer) == p.answer for answer, p in zip(answers, problems, strict=True))
-        name = f"ours / smolagents ({how} a step, right {right / len(problems):.2f}), episodes/s"
-        rows.append((name, f"{ours:.2f}", f"{theirs:.2f}", f"{ours / theirs:.1f}"))
+    rows: list[Row] = [sampled("vLLM", ours[0][1], candidates)]
+    for way, (took, found) in zip(agents, ours, strict=True):
+        rate = len(problems) / took
+        right = sum(trajectory.answer == gold[trajectory.problem_id] for trajectory in found) / len(problems)
+        for how, (others, answers) in ((f"{candidates} requests", by_many), ("one request", by_one)):
+            theirs = sum(str(answer) == p.answer for answer, p in zip(answers, problems, strict=True)) / len(problems)
+            name = f"ours, {way}, right {right:.2f} / smolagents, {how} a step, right {theirs:.2f}, episodes/s"
+            rows.append((name, *beside(rate, len(problems) / others, 2)))
     return rows
 
 
@@ -229,7 +257,7 @@ async def in_process(arguments: argparse.Namespace, params: Params) -> list[Row]
             rows.append(await beside_raw(model, tools, problems, arguments.concurrency, rounds, "transformers"))
         if "samples" in arguments.parts:
             few = problems[: arguments.sag_episodes]
-            rows.append(await samples(model, tools, few, arguments.concurrency, rounds, arguments.candidates))
+            rows += await samples(model, tools, few, arguments.concurrency, rounds, arguments.candidates)
         if "resumed" in arguments.parts:
             rows.append(await resumed(model, tools, problems, arguments.concurrency))
     return rows
@@ -245,7 +273,7 @@ async def on_a_server(arguments: argparse.Namespace, params: Params) -> list[Row
             str(arguments.model),
             "--served-model-name=base",
             f"--tokenizer={tokenizer}",
-            "--dtype=float32",
+            f"--dtype={arguments.dtype}",
             f"--max-model-len={CONTEXT_TOKENS}",
             "--max-num-seqs=256",
             "--gpu-memory-utilization=0.2",
@@ -285,6 +313,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--layers", type=int, help="deepen the model to so many, at the same answers (`deepened.py`)")
     parser.add_argument("--vllm", type=Path, metavar="ENVIRONMENT", help="environment that holds vLLM (`make vllm`)")
+    parser.add_argument("--dtype", default="float32", help="in which vLLM computes")
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS), help="of those without a server")
     parser.add_argument("--episodes", type=int, default=958, help="of `raw` and `resumed`")
     parser.add_argument("--rounds", type=int, default=3, help="times that both sides of a comparison run")

@@ -117,6 +117,7 @@ def student_agent(params: Params, variant: str, model: Model, prompt: str, mode:
         deadline_seconds=block.deadline_seconds,
         recipe=variant,
         seed=params.seed,
+        early=block.sag.early,
     )
 
 
@@ -130,10 +131,11 @@ def _actor(agent: Agent, code: CodeTool) -> Solve:
 def _reasoner(params: Params, variant: str, model: Model, prompt: str, mode: str) -> Solve:
     sampling = _sampling(params, mode, params.evaluate.cot_max_tokens, ())
     reasoner = Reasoner(model, prompt, sampling, recipe=variant, seed=params.seed)
+    sag = params.evaluate.sag
 
     async def vote(problem: Problem) -> Trajectory:
         key = normalise if problem.answer_kind == "fact" else _same_number
-        return await reasoner.answer(problem, samples=params.evaluate.sag.n, key=key)
+        return await reasoner.answer(problem, samples=sag.n, early=sag.early, key=key)
 
     async def think(problem: Problem) -> Trajectory:
         return (await reasoner.think(problem, samples=1))[0]

@@ -108,10 +108,11 @@ def _metrics(path: Path) -> dict[str, Any]:
 
 def _settings(params: Params) -> dict[str, object]:
     sag, sft = params.evaluate.sag, params.sft
+    most = "up to " if sag.early else ""
     return {
         "teacher": _name(params.teacher.model_dump()),
         "student": _name(params.student.model_dump()),
-        "SAG": f"{sag.n} candidates, temperature {sag.temperature:g}, top-p {sag.top_p:g}",
+        "SAG": f"{most}{sag.n} candidates, temperature {sag.temperature:g}, top-p {sag.top_p:g}",
         "training": f"LoRA rank {sft.lora_r}, {sft.epochs:g} epochs, learning rate {sft.learning_rate:g}",
         "seed": params.seed,
     }

@@ -29,14 +29,21 @@ class ScriptedModel:
 
     def __init__(self, *script: Sequence[str] | Exception, prefill: str = "continued") -> None:
         self.script = list(script)
-        self.requests: list[tuple[tuple[Message, ...], int, int, str | None]] = []
+        self.requests: list[tuple[tuple[Message, ...], int, int, str | None]] = []  # messages, n, first, prefill
         self._prefill = prefill
 
     async def sample(
-        self, messages: Sequence[Message], *, n: int, sampling: Sampling, seed: int, prefill: str | None = None
+        self,
+        messages: Sequence[Message],
+        *,
+        n: int,
+        sampling: Sampling,
+        seed: int,
+        first: int = 0,
+        prefill: str | None = None,
     ) -> Reply:
         answer = self.script[len(self.requests)]
-        self.requests.append((tuple(messages), n, seed, prefill))
+        self.requests.append((tuple(messages), n, first, prefill))
         if isinstance(answer, Exception):
             raise answer
         honoured = None if prefill is None else self._prefill
@@ -63,9 +70,14 @@ class LocalSession:
         return self
 
     async def try_all(self, codes: Sequence[str]) -> list[Outcome]:
-        self._last = [dict(self.variables) for _ in codes]
+        self._last = []
+        return await self.try_more(codes)
+
+    async def try_more(self, codes: Sequence[str]) -> list[Outcome]:
+        states = [dict(self.variables) for _ in codes]
+        self._last += states
         self.ran += codes
-        return [_execute(code, variables) for code, variables in zip(codes, self._last, strict=True)]
+        return [_execute(code, variables) for code, variables in zip(codes, states, strict=True)]
 
     async def keep(self, index: int) -> None:
         self.kept.append(index)

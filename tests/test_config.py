@@ -45,7 +45,7 @@ def test_a_misspelt_key_inside_a_list_says_which_item(data: dict[str, Any]) -> N
 
 def test_a_key_like_no_other_is_told_with_all_known_ones(data: dict[str, Any]) -> None:
     data["evaluate"]["sag"]["zzz"] = 1
-    assert complaint(data) == "params.yaml: unknown key evaluate.sag.zzz. Known here: n, temperature, top_p."
+    assert complaint(data) == "params.yaml: unknown key evaluate.sag.zzz. Known here: early, n, temperature, top_p."
 
 
 def test_a_missing_key_is_named(data: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ arXiv 2203.11171), which is what self-consistent action generation comes down to
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agentdistill.agent.episode import request_seed
@@ -16,6 +16,7 @@ from agentdistill.first_thought import stated_answer
 from agentdistill.protocols import Model
 from agentdistill.records import (
     Candidate,
+    Completion,
     Message,
     Outcome,
     Problem,
@@ -26,8 +27,9 @@ from agentdistill.records import (
     Trajectory,
     Usage,
     content_id,
+    total_usage,
 )
-from agentdistill.sag import vote
+from agentdistill.sag import self_consistent_action
 
 NO_ANSWER = "The text states no answer in an <answer> tag."
 
@@ -69,23 +71,50 @@ class Reasoner:
         ]
 
     async def answer(
-        self, problem: Problem, *, samples: int, key: Callable[[str], str], attempt: int = 0
+        self, problem: Problem, *, samples: int, key: Callable[[str], str], attempt: int = 0, early: bool = False
     ) -> Trajectory:
-        """Answer by majority among `samples` chains of thought; `key` normalises an answer for comparison."""
+        """Answer by majority among `samples` chains of thought; `key` normalises an answer for comparison.
+
+        With `early`, no chain is sampled that could not change the answer.
+        """
         started = time.perf_counter()
         prompt = self._prompt(problem)
+        usages: list[Usage] = []
+        sampled = 0
+
+        async def sample(count: int) -> Sequence[Completion]:
+            nonlocal sampled
+            reply = await self._sample(problem, prompt, count, attempt, first=sampled)
+            usages.append(reply.usage)
+            sampled += count
+            return reply.completions
+
+        async def read(completions: Sequence[Completion]) -> list[Outcome]:
+            return [_stated(completion.text, key) for completion in completions]
+
         try:
-            reply = await self._sample(problem, prompt, samples, attempt)
+            decision = await self_consistent_action(sample, read, lambda said: said.canonical, n=samples, early=early)
         except ModelError as e:
             return self._failed(problem, prompt, attempt, e)
-        step = _ballot(reply, key, time.perf_counter() - started)
+        usage = total_usage(usages)
+        step = Step(
+            candidates=tuple(
+                Candidate(text=completion.text, code=None, outcome=outcome, truncated=completion.truncated)
+                for completion, outcome in zip(decision.actions, decision.outcomes, strict=True)
+            ),
+            chosen=decision.vote.chosen,
+            votes=decision.vote.groups,
+            observation=None,
+            usage=usage,
+            seconds=time.perf_counter() - started,
+        )
         said = Message(role="assistant", text=step.winner.text, sampled=True)
         return self._trajectory(
             problem,
             attempt,
             (*prompt, said),
             answer=step.winner.outcome.final_answer,
-            usage=reply.usage,
+            usage=usage,
             steps=(step,),
             seconds=step.seconds,
         )
@@ -93,9 +122,11 @@ class Reasoner:
     def _prompt(self, problem: Problem) -> tuple[Message, Message]:
         return Message(role="system", text=self.system_prompt), Message(role="user", text=problem.question)
 
-    async def _sample(self, problem: Problem, prompt: tuple[Message, ...], samples: int, attempt: int) -> Reply:
+    async def _sample(
+        self, problem: Problem, prompt: tuple[Message, ...], samples: int, attempt: int, first: int = 0
+    ) -> Reply:
         seed = request_seed(self.seed, problem.id, attempt, 0)
-        return await self.model.sample(prompt, n=samples, sampling=self.sampling, seed=seed)
+        return await self.model.sample(prompt, n=samples, sampling=self.sampling, seed=seed, first=first)
 
     def _failed(self, problem: Problem, prompt: tuple[Message, ...], attempt: int, error: ModelError) -> Trajectory:
         stop: Stop = "model_error"
@@ -144,23 +175,9 @@ class Reasoner:
         )
 
 
-def _ballot(reply: Reply, key: Callable[[str], str], seconds: float) -> Step:
-    """Vote over the stated answers; a text without one is a failed candidate."""
-    candidates = []
-    for completion in reply.completions:
-        answer = stated_answer(completion.text)
-        outcome = (
-            Outcome(ok=False, error=NO_ANSWER, error_kind="parse")
-            if answer is None
-            else Outcome(ok=True, final_answer=answer, canonical=key(answer))
-        )
-        candidates.append(Candidate(text=completion.text, code=None, outcome=outcome, truncated=completion.truncated))
-    result = vote([candidate.outcome.canonical for candidate in candidates])
-    return Step(
-        candidates=tuple(candidates),
-        chosen=result.chosen,
-        votes=result.groups,
-        observation=None,
-        usage=reply.usage,
-        seconds=seconds,
-    )
+def _stated(text: str, key: Callable[[str], str]) -> Outcome:
+    """Return the answer that a text states; a text without one is a failed candidate."""
+    answer = stated_answer(text)
+    if answer is None:
+        return Outcome(ok=False, error=NO_ANSWER, error_kind="parse")
+    return Outcome(ok=True, final_answer=answer, canonical=key(answer))

@@ -10,11 +10,13 @@ from agentdistill.config.block import Block, Count, Fraction, Positive, Temperat
 
 
 class SagParams(Block):
-    """Self-consistent action generation: `n` candidates a step, drawn at `temperature` and `top_p`."""
+    """Self-consistent action generation: up to `n` candidates a step, drawn at `temperature` and `top_p`; with `early`,
+    none that could not change what the vote chooses."""
 
     n: Annotated[int, Field(ge=2)]
     temperature: Temperature
     top_p: TopP
+    early: bool
 
 
 class EvaluateParams(Block):

@@ -15,6 +15,7 @@ from agentdistill.sag import FAILED
 class VoteStatistics:
     """Shares between 0 and 1. `steps` counts all steps; the shares of steps are of those.
 
+    Where a vote stopped early, the candidates are those that were drawn: more where they fail or differ.
     `failed_candidates`: candidates whose action failed, of all candidates. `agreement`: mean share of a step's
     candidates that gave the winning result. `overruled`: steps where the first candidate ran and another result won.
     `repaired`: steps where the first candidate failed and another one ran. `lost`: steps where all candidates failed.

@@ -36,8 +36,9 @@ class Generated:
 
 @dataclass
 class Job:
-    """One request. `ended` tells from a sample's tokens so far whether they complete a stop string; `done` is called
-    once with all samples in order. `cancelled` may be set at any time, from any thread."""
+    """One request, for the samples `first` to `first + n - 1` of its seed. `ended` tells from a sample's tokens so far
+    whether they complete a stop string; `done` is called once with all samples in order. `cancelled` may be set at any
+    time, from any thread."""
 
     prompt: list[int]
     n: int
@@ -45,6 +46,7 @@ class Job:
     top_p: float
     max_tokens: int
     seed: int
+    first: int
     ended: Callable[[list[int]], bool]
     done: Callable[[list[Generated]], None]
     cancelled: bool = False
@@ -134,7 +136,7 @@ class Engine:
         logits = self._forward(admitted)
         for active, prompt in admitted:
             self._prefixes.store(active.job.prompt, prompt.cache, prompt.slot)
-            samples = [Sample(number, stream_key(active.job.seed, number)) for number in range(active.job.n)]
+            samples = [Sample(i, stream_key(active.job.seed, active.job.first + i)) for i in range(active.job.n)]
             self.rows.append(Row(active, samples, []))
         self._extend(self._choose(logits))
         self._retire()

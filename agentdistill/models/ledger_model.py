@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 from weakref import WeakValueDictionary
 
 from agentdistill.protocols import Billed, Model
@@ -49,10 +50,12 @@ class LedgerModel:
         n: int,
         sampling: Sampling,
         seed: int,
+        first: int = 0,
         prefill: str | None = None,
     ) -> Reply:
         """Return the stored reply if there is one; otherwise ask, store and return it. Errors are never stored."""
-        request = Request.create(self._model.fingerprint, messages, n=n, sampling=sampling, seed=seed, prefill=prefill)
+        asked: dict[str, Any] = {"n": n, "sampling": sampling, "seed": seed, "first": first, "prefill": prefill}
+        request = Request.create(self._model.fingerprint, messages, **asked)
         # Followers wait for the lock and then find the leader's reply; if the leader failed or was cancelled, the next
         # one asks. The dictionary is weak, so a lock lives as long as somebody holds or awaits it.
         lock = self._locks.setdefault(request.key, asyncio.Lock())
@@ -61,7 +64,7 @@ class LedgerModel:
             if stored is not None:
                 self.hits += 1
                 return stored
-            reply = await self._model.sample(messages, n=n, sampling=sampling, seed=seed, prefill=prefill)
+            reply = await self._model.sample(messages, **asked)
             self.misses += 1
             standing = await asyncio.to_thread(self._ledger.put, request, reply)
             return standing.model_copy(update={"usage": reply.usage})

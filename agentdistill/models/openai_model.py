@@ -145,6 +145,7 @@ class OpenAIModel:
         n: int,
         sampling: Sampling,
         seed: int,
+        first: int = 0,
         prefill: str | None = None,
     ) -> Reply:
         """See `Model.sample`. `usage` counts every request sent for it, retries included."""
@@ -160,7 +161,7 @@ class OpenAIModel:
                 request = {
                     "messages": said,
                     "n": wanted,
-                    "seed": (seed + len(choices)) % 2**SEED_BITS,  # a further request must not repeat the first one
+                    "seed": (seed + first + len(choices)) % 2**SEED_BITS,  # vLLM's choice i has seed + i
                     "extra_body": dict(extra),
                 }
                 if sampling.stop:

@@ -75,11 +75,12 @@ class ProcessModel:
         n: int,
         sampling: Sampling,
         seed: int,
+        first: int = 0,
         prefill: str | None = None,
     ) -> Reply:
         """See `TransformersModel.sample`."""
         copy = self._copies[home_replica(messages, len(self._copies))]
-        return await copy.ask(messages=list(messages), n=n, sampling=sampling, seed=seed, prefill=prefill)
+        return await copy.ask(messages=list(messages), n=n, sampling=sampling, seed=seed, first=first, prefill=prefill)
 
 
 def _start(descriptors: list[int]) -> subprocess.Popen[bytes]:

@@ -103,9 +103,10 @@ class TransformersModel:
         n: int,
         sampling: Sampling,
         seed: int,
+        first: int = 0,
         prefill: str | None = None,
     ) -> Reply:
-        """See `Model.sample`. Sample i of a request is the same whatever `n` is."""
+        """See `Model.sample`. Sample i of a seed is the same whatever `n` and `first` are."""
         prompt = self._encode(messages, prefill)
         if len(prompt) + sampling.max_tokens > self.context_tokens:
             raise ContextOverflow(
@@ -114,7 +115,7 @@ class TransformersModel:
             )
         if n > self._max_rows:
             raise ModelError(f"{n} samples were asked for, but max_rows is {self._max_rows}. Raise max_rows.")
-        samples = await self._generate(prompt, n, sampling, seed)
+        samples = await self._generate(prompt, n, sampling, seed, first)
         completions = tuple(
             Completion(
                 text=self._text(prompt[-1], sample.tokens, sampling.stop),
@@ -127,7 +128,7 @@ class TransformersModel:
         usage = Usage(requests=1, prompt_tokens=len(prompt), completion_tokens=generated)
         return Reply(completions=completions, usage=usage, prefill="continued" if prefill else None)
 
-    async def _generate(self, prompt: list[int], n: int, sampling: Sampling, seed: int) -> list[Generated]:
+    async def _generate(self, prompt: list[int], n: int, sampling: Sampling, seed: int, first: int) -> list[Generated]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Generated]] = loop.create_future()
 
@@ -149,6 +150,7 @@ class TransformersModel:
             top_p=sampling.top_p,
             max_tokens=sampling.max_tokens,
             seed=seed,
+            first=first,
             ended=self._stopper(prompt[-1], sampling.stop),
             done=report,
         )

@@ -160,13 +160,14 @@ class VllmModel:
         n: int,
         sampling: Sampling,
         seed: int,
+        first: int = 0,
         prefill: str | None = None,
     ) -> Reply:
         """See `Model.sample`. Raises `ModelUnusable` when the server has ended."""
         if self._client is None or self._server is None:
             raise ModelError("The vLLM server is not running. Ask inside `async with VllmModel(...)`.")
         try:
-            return await self._client.sample(messages, n=n, sampling=sampling, seed=seed, prefill=prefill)
+            return await self._client.sample(messages, n=n, sampling=sampling, seed=seed, first=first, prefill=prefill)
         except ModelError:
             self._server.require_alive()
             raise

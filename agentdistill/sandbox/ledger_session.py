@@ -7,7 +7,7 @@ run again takes them from the ledger and opens no interpreter, and what several 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from agentdistill.errors import SandboxError
 from agentdistill.protocols import Session
@@ -39,7 +39,7 @@ class LedgerSession:
         self._given: list[Outcome] = []  # what they gave
         self._reached = 0  # how many of them the interpreter has run
         self._repeatable = True  # whether running them again would make the same state
-        self._codes: tuple[str, ...] = ()  # of the last `try_all`
+        self._codes: list[str] = []  # of the last `try_all`, and of `try_more` after it
         self._outcomes: list[Outcome] = []
         self._places: dict[int, int] = {}  # which of them ran, and as which candidate
         self._ran: list[Outcome] = []  # what those gave here
@@ -50,20 +50,27 @@ class LedgerSession:
         Raises:
             SandboxError: the interpreter cannot be opened, or a kept action of the ledger now fails in it.
         """
-        self._codes, self._outcomes = tuple(codes), []
+        self._codes, self._outcomes, self._places, self._ran = [], [], {}, []
+        return await self.try_more(codes)
+
+    async def try_more(self, codes: Sequence[str]) -> list[Outcome]:
+        """As `Session.try_more`, but what the ledger has is not run."""
         requests = [Request.action(self._fingerprint, self._kept, code) for code in codes]
         known = [self._ledger.get(request) if self._repeatable else None for request in requests]
         missing = [index for index, outcome in enumerate(known) if outcome is None]
-        self._places = {index: place for place, index in enumerate(missing)}
-        made: list[Outcome] = []
+        made: Iterator[Outcome] = iter(())
         if missing:
-            session = await self._catch_up()
-            self._ran = await session.try_all([codes[index] for index in missing])
-            made = await asyncio.to_thread(self._stored, [requests[index] for index in missing], self._ran)
-        self._outcomes = [
-            made[self._places[index]] if outcome is None else outcome for index, outcome in enumerate(known)
-        ]
-        return list(self._outcomes)
+            # What is known was not run: the first to run may be one of the later candidates.
+            run = self._session.try_more if self._session and self._ran else (await self._catch_up()).try_all
+            ran = await run([codes[index] for index in missing])
+            made = iter(await asyncio.to_thread(self._stored, [requests[index] for index in missing], ran))
+            first = len(self._outcomes)
+            self._places |= {first + index: place for place, index in enumerate(missing, len(self._ran))}
+            self._ran += ran
+        outcomes = [next(made) if outcome is None else outcome for outcome in known]
+        self._codes += codes
+        self._outcomes += outcomes
+        return outcomes
 
     async def keep(self, index: int) -> None:
         """As `Session.keep`."""

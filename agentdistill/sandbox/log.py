@@ -19,7 +19,8 @@ class LoggedTool(Record):
 
 
 class LoggedStep(Record):
-    """One `try_all`. `kept` is the index of the candidate that became the state, None when the old state stayed."""
+    """One `try_all`, with what `try_more` added. `kept` is the index of the candidate that became the state, None when
+    the old state stayed."""
 
     codes: tuple[str, ...]
     outcomes: tuple[Outcome, ...]
@@ -51,6 +52,14 @@ class LoggingSession:
         """As `Session.try_all`."""
         outcomes = await self._session.try_all(codes)
         self._steps.append(LoggedStep(codes=tuple(codes), outcomes=tuple(outcomes), kept=None))
+        return outcomes
+
+    async def try_more(self, codes: Sequence[str]) -> list[Outcome]:
+        """As `Session.try_more`."""
+        outcomes = await self._session.try_more(codes)
+        step = self._steps[-1]
+        longer = {"codes": (*step.codes, *codes), "outcomes": (*step.outcomes, *outcomes)}
+        self._steps[-1] = step.model_copy(update=longer)
         return outcomes
 
     async def keep(self, index: int) -> None:

@@ -22,7 +22,7 @@ DESTROYED = (
 
 
 class Session:
-    """Made by `Sandbox.session`. One `try_all` at a time.
+    """Made by `Sandbox.session`. One `try_all` or `try_more` at a time.
 
     A session whose state was destroyed by the code it kept goes on giving failed outcomes and raises nothing.
     """
@@ -47,17 +47,23 @@ class Session:
         all candidates and passes through.
         """
         self._drop_candidates()
-        self._candidates = [None] * len(codes)
-        tasks = [asyncio.create_task(self._try(index, code)) for index, code in enumerate(codes)]
+        return await self.try_more(codes)
+
+    async def try_more(self, codes: Sequence[str]) -> list[Outcome]:
+        """As `try_all`, beside the candidates of the last one, whose numbers these continue; before `keep`."""
+        first = len(self._candidates)
+        self._candidates += [None] * len(codes)
+        tasks = [asyncio.create_task(self._try(index, code)) for index, code in enumerate(codes, first)]
         try:
-            self._outcomes = list(await asyncio.gather(*tasks))
+            outcomes = await asyncio.gather(*tasks)
         except BaseException:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._drop_candidates()
             raise
-        return list(self._outcomes)
+        self._outcomes += outcomes
+        return outcomes
 
     async def keep(self, index: int) -> None:
         """Make candidate `index` of the last `try_all` the session's state; the others leave no trace.

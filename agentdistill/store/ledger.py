@@ -66,10 +66,11 @@ class Request(Generic[R]):
         n: int,
         sampling: Sampling,
         seed: int,
+        first: int = 0,
         prefill: str | None,
     ) -> Request[Reply]:
-        """What a model is asked. Greedy decoding draws nothing, so seed and nucleus do not enter its key; nor do the
-        parts of a message that the model does not see."""
+        """What a model is asked. Greedy decoding draws nothing, so seed, nucleus and the numbers of the samples do not
+        enter its key; nor do the parts of a message that the model does not see."""
         greedy = sampling.temperature == 0
         content = {
             "fingerprint": fingerprint,
@@ -82,6 +83,8 @@ class Request(Generic[R]):
             "top_p": None if greedy else sampling.top_p,
             "seed": None if greedy else seed,
         }
+        if first and not greedy:  # a request for the first samples is keyed as if there were no others
+            content["first"] = first
         return Request(fingerprint, _canonical(content), Reply)
 
     @staticmethod

@@ -32,6 +32,14 @@ async def test_self_consistency_votes_on_normalised_answers() -> None:
     assert trajectory.messages[-1].text == "<answer>Rome</answer>"
 
 
+async def test_no_chain_is_sampled_that_could_not_change_the_answer() -> None:
+    model = ScriptedModel(["<answer>5</answer>", "<answer>7</answer>"], ["<answer>5</answer>"])
+    trajectory = await reasoner(model).answer(problem(), samples=4, key=str.lower, early=True)
+    assert trajectory.answer == "5"
+    assert [(n, first) for _, n, first, *_ in model.requests] == [(2, 0), (1, 2)]
+    assert trajectory.usage.completion_tokens == 3
+
+
 async def test_no_stated_answer_is_no_answer() -> None:
     trajectory = await reasoner(ScriptedModel(["hm", "hm"])).answer(problem(), samples=2, key=str.lower)
     assert (trajectory.answer, trajectory.stop) == (None, "max_steps")

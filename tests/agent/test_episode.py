@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agentdistill.agent import Agent, Tally, request_seed
 from agentdistill.errors import BudgetExceeded, ContextOverflow, ModelError, SandboxError
@@ -16,7 +19,9 @@ from tests.models.test_openai_model import make_options
 from tests.scripted import GREEDY, LocalSession, ScriptedModel, problem, turn
 
 
-def agent(model: object, *, candidates: int = 1, max_steps: int = 3, deadline_seconds: float = 10.0) -> Agent:
+def agent(
+    model: object, *, candidates: int = 1, max_steps: int = 3, deadline_seconds: float = 10.0, early: bool = False
+) -> Agent:
     return Agent(
         model=model,  # type: ignore[arg-type]
         system_prompt="Be an agent.",
@@ -26,6 +31,7 @@ def agent(model: object, *, candidates: int = 1, max_steps: int = 3, deadline_se
         deadline_seconds=deadline_seconds,
         recipe="agent",
         seed=0,
+        early=early,
     )
 
 
@@ -35,7 +41,7 @@ def prefills(trajectory: Trajectory) -> object:
     return tally.metrics()["prefills"]
 
 
-async def solve(model: ScriptedModel, session: LocalSession | None = None, **options: int) -> Trajectory:
+async def solve(model: ScriptedModel, session: LocalSession | None = None, **options: Any) -> Trajectory:
     return await agent(model, **options).solve(problem(), (session or LocalSession()).open)
 
 
@@ -119,6 +125,45 @@ async def test_equal_candidates_share_a_run_and_each_has_a_vote() -> None:
     assert (session.kept, session.variables) == ([1], {"x": 2})
 
 
+async def test_early_the_candidates_are_asked_for_in_turn_and_the_winners_state_is_kept() -> None:
+    session = LocalSession()
+    model = ScriptedModel([turn("x = 1\nx"), "no code"], [turn("x = 2\nx")], [turn("y = 2\ny")])
+    trajectory = await solve(model, session, candidates=4, max_steps=1, early=True)
+    assert [(n, first) for _, n, first, _ in model.requests] == [(2, 0), (1, 2), (1, 3)]
+    assert (trajectory.steps[0].chosen, trajectory.steps[0].votes) == (2, (0, -1, 2, 2))
+    assert session.variables == {"x": 2}
+    assert trajectory.usage.completion_tokens == 4
+
+
+SAMPLES = [turn(code) for code in ("x += 1\nx", "x = 2\nx", "1 / 0", "x", "final_answer(x)", "print('x')")]
+
+
+class Samples(ScriptedModel):
+    """Sample i of a turn is the same however many are asked for."""
+
+    def __init__(self, turns: list[list[str]]) -> None:
+        super().__init__()
+        self.turns = turns
+
+    async def sample(self, messages: Sequence[Message], *, n: int, first: int = 0, **options: Any) -> Reply:
+        number = sum(message.sampled for message in messages)
+        self.script.append(["no code", *self.turns[number]][first : first + n])
+        return await super().sample(messages, n=n, first=first, **options)
+
+
+@given(st.lists(st.lists(st.sampled_from(SAMPLES), min_size=5, max_size=5), min_size=3, max_size=3))
+async def test_early_the_episode_is_the_one_in_which_all_candidates_vote(turns: list[list[str]]) -> None:
+    sessions, found = [], []
+    for early in (False, True):
+        sessions.append(LocalSession())
+        sessions[-1].variables = {"x": 0}
+        found.append(await agent(Samples(turns), candidates=6, early=early).solve(problem(), sessions[-1].open))
+    every, some = found
+    assert (some.id, some.messages, some.answer, some.stop) == (every.id, every.messages, every.answer, every.stop)
+    assert sessions[0].variables == sessions[1].variables
+    assert len(some.steps[0].candidates) <= len(every.steps[0].candidates)
+
+
 async def test_when_all_fail_the_first_error_is_shown_and_no_state_kept() -> None:
     session = LocalSession()
     trajectory = await solve(ScriptedModel([turn("a"), turn("b")]), session, candidates=2, max_steps=1)
@@ -191,7 +236,14 @@ async def test_a_bug_is_not_hidden() -> None:
 async def test_the_deadline_ends_a_hanging_episode_and_closes_its_session() -> None:
     class Hanging(ScriptedModel):
         async def sample(
-            self, messages: Sequence[Message], *, n: int, sampling: Sampling, seed: int, prefill: str | None = None
+            self,
+            messages: Sequence[Message],
+            *,
+            n: int,
+            sampling: Sampling,
+            seed: int,
+            first: int = 0,
+            prefill: str | None = None,
         ) -> Reply:
             await asyncio.Event().wait()
             raise AssertionError

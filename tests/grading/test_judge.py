@@ -23,7 +23,14 @@ class Scripted:
         self.asked: list[tuple[Sequence[Message], Sampling]] = []
 
     async def sample(
-        self, messages: Sequence[Message], *, n: int, sampling: Sampling, seed: int, prefill: str | None = None
+        self,
+        messages: Sequence[Message],
+        *,
+        n: int,
+        sampling: Sampling,
+        seed: int,
+        first: int = 0,
+        prefill: str | None = None,
     ) -> Reply:
         self.asked.append((messages, sampling))
         if isinstance(self.reply, ModelError):

@@ -28,7 +28,14 @@ class CountingModel:
         self.gate.set()
 
     async def sample(
-        self, messages: Sequence[Message], *, n: int, sampling: Sampling, seed: int, prefill: str | None = None
+        self,
+        messages: Sequence[Message],
+        *,
+        n: int,
+        sampling: Sampling,
+        seed: int,
+        first: int = 0,
+        prefill: str | None = None,
     ) -> Reply:
         self.asked += 1
         asked = self.asked

@@ -181,6 +181,13 @@ async def test_a_server_with_one_choice_is_asked_several_times() -> None:
     assert len({body["seed"] for body in server.bodies[:3]}) == 3
 
 
+async def test_further_samples_have_the_seeds_that_a_larger_request_would_have_given_them() -> None:
+    async with FakeServer() as server, make_model(server.url) as model:
+        await ask(model, n=2, seed=2**31 - 1, first=4)
+    (body,) = server.bodies
+    assert (body["n"], body["seed"]) == (2, 3)  # of 31 bits
+
+
 async def test_a_server_that_refuses_n_is_asked_several_times() -> None:
     async with FakeServer() as server, make_model(server.url) as model:
         server.faults.append(refuse(400, "n must be 1", param="n"))

@@ -30,7 +30,7 @@ ENDLESS = Sampling(temperature=1.0, top_p=1.0, max_tokens=400)
 
 
 async def ask_many(model: Model) -> list[Reply]:
-    return await asyncio.gather(*(model.sample(question(i), n=2, sampling=RANDOM, seed=i) for i in range(24)))
+    return await asyncio.gather(*(model.sample(question(i), n=2, sampling=RANDOM, seed=0, first=i) for i in range(24)))
 
 
 def new_processes(others: list[int]) -> list[int]:

@@ -64,7 +64,8 @@ async def test_a_sample_does_not_depend_on_how_many_there_are(tiny_model: Path) 
     async with make(tiny_model) as model:
         many = await ask(model, 3, RANDOM, n=8)
         few = await ask(model, 3, RANDOM, n=2)
-    assert many.completions[:2] == few.completions
+        later = await ask(model, 3, RANDOM, n=3, first=2)
+    assert many.completions[:5] == few.completions + later.completions
     assert len({completion.text for completion in many.completions}) > 1
 
 

@@ -19,8 +19,11 @@ from tests.sandbox.conftest import started
 from tests.scripted import LocalSession
 
 CODES = ["x = 1\nx", "x += 1\nx", "x", "1 / 0", "print('seen')\ny = 2", "final_answer(x)"]
-Step = tuple[list[str], int]  # the codes tried, and which to keep if it succeeded
-steps = st.lists(st.tuples(st.lists(st.sampled_from(CODES), min_size=1, max_size=3), st.integers(0, 2)), max_size=5)
+Step = tuple[list[str], int] | tuple[list[str], int, int]  # codes, which to keep if it succeeded, how many at first
+steps = st.lists(
+    st.tuples(st.lists(st.sampled_from(CODES), min_size=1, max_size=4), st.integers(0, 3), st.integers(0, 4)),
+    max_size=5,
+)
 
 
 class Answering:
@@ -37,6 +40,9 @@ class Answering:
         self.ran += codes
         return [self.outcome for _ in codes]
 
+    async def try_more(self, codes: Sequence[str]) -> list[Outcome]:
+        return await self.try_all(codes)
+
     async def keep(self, index: int) -> None: ...
 
     async def close(self) -> None: ...
@@ -49,8 +55,10 @@ def dumped(outcomes: list[list[Outcome]]) -> list[list[str]]:
 
 async def play(session: Session, script: Sequence[Step]) -> list[list[Outcome]]:
     seen = []
-    for codes, choice in script:
-        outcomes = await session.try_all(codes)
+    for codes, choice, *at_first in script:
+        first = at_first[0] if at_first else len(codes)
+        outcomes = await session.try_all(codes[:first])
+        outcomes += await session.try_more(codes[first:]) if codes[first:] else []
         seen.append(outcomes)
         if choice < len(codes) and outcomes[choice].ok:
             await session.keep(choice)
@@ -67,7 +75,7 @@ async def test_outcomes_are_those_of_the_bare_session_whatever_the_ledger_has(
         for other in earlier:
             await play(LedgerSession(LocalSession().open, ledger, "code"), other)
         first, again = LocalSession(), LocalSession()
-        expected = await play(LocalSession(), script)
+        expected = await play(LocalSession(), [step[:2] for step in script])  # without `try_more`
         assert await play(LedgerSession(first.open, ledger, "code"), script) == expected
         assert await play(LedgerSession(again.open, ledger, "code"), script) == expected
         assert again.ran == []
@@ -194,7 +202,7 @@ async def test_a_failed_candidate_cannot_be_kept(tmp_path: Path) -> None:
 
 async def test_in_the_sandbox(box: Sandbox, tmp_path: Path) -> None:
     draw = "import random\nrandom.random()"
-    script: list[Step] = [(["x = 1\nx", "x = 2\nx"], 1), (["1 / 0", "x += 1\nx"], 1), ([draw], 0), ([draw], 0)]
+    script: list[Step] = [(["x = 1\nx", "x = 2\nx"], 1, 1), (["1 / 0", "x += 1\nx"], 1, 1), ([draw], 0), ([draw], 0)]
     with Ledger(tmp_path / "l") as ledger:
         expected = await play(await box.session(), script)
         for _ in range(2):

@@ -239,6 +239,30 @@ async def test_the_order_of_candidates_does_not_matter(box: Sandbox, codes: list
     await session.close()
 
 
+@given(codes=st.lists(ACTIONS, min_size=2, max_size=5), data=st.data())
+@IN_MODULE_LOOP
+async def test_candidates_that_come_later_are_as_if_they_had_come_at_once(
+    box: Sandbox, codes: list[str], data: st.DataObject
+) -> None:
+    first = data.draw(st.integers(1, len(codes) - 1))
+    at_once, in_turn = await box.session(), await box.session()
+    for session in (at_once, in_turn):
+        await session.try_all(["x = 3"])
+        await session.keep(0)
+    outcomes = await at_once.try_all(codes)
+    later = await in_turn.try_all(codes[:first]) + await in_turn.try_more(codes[first:])
+    assert [shown(outcome) for outcome in later] == [shown(outcome) for outcome in outcomes]
+    good = [index for index, outcome in enumerate(outcomes) if outcome.ok]
+    if good:
+        index = data.draw(st.sampled_from(good))
+        for session in (at_once, in_turn):
+            await session.keep(index)
+    states = [await session.try_all(["x"]) for session in (at_once, in_turn)]
+    assert shown(states[0][0]) == shown(states[1][0])
+    for session in (at_once, in_turn):
+        await session.close()
+
+
 @given(steps=st.lists(st.lists(ACTIONS, min_size=1, max_size=3), min_size=1, max_size=4), data=st.data())
 @IN_MODULE_LOOP
 async def test_kept_state_is_that_of_running_the_winners_alone(

@@ -1,5 +1,6 @@
 """The ledger: what changes a key, what a damaged or killed writer leaves, what many writers see."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -73,6 +74,7 @@ def test_keys_are_equal_exactly_when_the_requests_are(one: Request[Reply], other
         {"messages": [BASE["messages"][0], Message(role="assistant", text="q")]},
         {"n": 2},
         {"seed": 1},
+        {"first": 1},
         {"prefill": "Thought: "},
         {"sampling": Sampling(temperature=0.8, top_p=0.9, max_tokens=8, stop=("x",))},
         {"sampling": Sampling(temperature=0.7, top_p=1.0, max_tokens=8, stop=("x",))},
@@ -90,12 +92,17 @@ def test_what_the_model_does_not_see_leaves_the_key(sampled: bool, prefix: int) 
     assert make_request(messages=messages, prefill="").key == make_request().key
 
 
-@given(seed=st.integers(), top_p=st.floats(0.1, 1))
-def test_greedy_decoding_has_no_seed(seed: int, top_p: float) -> None:
-    def greedy(seed: int, top_p: float) -> Request[Reply]:
-        return make_request(seed=seed, sampling=Sampling(temperature=0, top_p=top_p, max_tokens=8))
+@given(seed=st.integers(), first=st.integers(0), top_p=st.floats(0.1, 1))
+def test_greedy_decoding_has_no_seed(seed: int, first: int, top_p: float) -> None:
+    def greedy(seed: int, first: int, top_p: float) -> Request[Reply]:
+        sampling = Sampling(temperature=0, top_p=top_p, max_tokens=8)
+        return make_request(seed=seed, first=first, sampling=sampling)
 
-    assert greedy(seed, top_p).key == greedy(0, 1.0).key
+    assert greedy(seed, first, top_p).key == greedy(0, 0, 1.0).key
+
+
+def test_the_first_samples_keep_the_key_that_they_had_when_there_were_no_further_ones() -> None:
+    assert "first" not in json.loads(make_request().text)
 
 
 def test_the_first_reply_stands(tmp_path: Path) -> None:
