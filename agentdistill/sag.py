@@ -1,11 +1,11 @@
 """Self-consistent action generation: sample several actions, run them, drop the failing ones, vote on the results.
 
 The method of arXiv 2505.17612, section 3.2, with three repairs. Final answers take part in the vote. Nothing is run
-twice: the winner's own execution is what the episode continues from. And no more is sampled than the vote needs: once
-the candidates still to come cannot change the winner, they are not asked for (the idea of Adaptive-Consistency, arXiv
-2305.11860, with an exact rule in place of a likely one: the winner is the one that all N would have chosen). The module
-knows neither models nor sandboxes: give `self_consistent_action` any `sample`, `execute` and `key` and it is the
-wrapper that another agent needs (a simulator, an API in dry-run, a shell).
+twice: the winner's own execution is what the episode continues from. And sampling can stop early, when the candidates
+still to come cannot change the winner (the idea of Adaptive-Consistency, arXiv 2305.11860, with an exact rule in place
+of a likely one: the winner is the one that all N would have chosen). The module knows neither models nor sandboxes:
+give `self_consistent_action` any `sample`, `execute` and `key` and it is the wrapper that another agent needs (a
+simulator, an API in dry-run, a shell).
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def vote(keys: Sequence[Hashable | None]) -> Vote:
 def still_needed(keys: Sequence[Hashable | None], n: int) -> int:
     """Return the fewest further candidates that could settle a vote among `n` of which the first have `keys`.
 
-    0 means that it is settled: whatever the others came to, `vote` would choose as it does among these. Asking for so
-    many, again and again, samples no candidate that a vote with the luckiest outcome would not have needed.
+    0 means that it is settled: whatever the others came to, `vote` would choose as it does among these. Asked again after
+    each answer, it never asks for more than the luckiest outcome would need.
     """
     left = n - len(keys)
     sizes = _sizes(_groups(keys))
@@ -91,7 +91,7 @@ class Decision(Generic[A, O]):
 
 
 async def self_consistent_action(
-    sample: Callable[[int], Awaitable[Sequence[A]]],
+    sample: Callable[[int, int], Awaitable[Sequence[A]]],
     execute: Callable[[Sequence[A]], Awaitable[Sequence[O]]],
     key: Callable[[O], Hashable | None],
     *,
@@ -100,9 +100,10 @@ async def self_consistent_action(
 ) -> Decision[A, O]:
     """Sample up to `n` actions, execute each once, and vote on `key(outcome)`; None as key drops a failed candidate.
 
-    `sample(count)` draws so many further actions. `execute` gets those together, so that it can run them in parallel,
-    all from the state before the step; making the winner's state the current one is the caller's next move. With
-    `early`, sampling stops when the actions still to come could not change the winner; else all `n` are drawn at once.
+    `sample(count, first)` draws so many actions, numbered from `first`. `execute` gets those together, so that it can
+    run them in parallel, all from the state before the step; making the winner's state the current one is the caller's
+    next move. With `early`, sampling stops when the actions still to come could not change the winner; else all `n` are
+    drawn at once.
 
     Raises:
         ValueError: `n` is below 1, or `sample` or `execute` returned another number than it was to.
@@ -113,7 +114,7 @@ async def self_consistent_action(
     outcomes: list[O] = []
     keys: list[Hashable | None] = []
     while count := still_needed(keys, n) if early else n - len(keys):
-        drawn = await sample(count)
+        drawn = await sample(count, len(actions))
         if len(drawn) != count:
             raise ValueError(f"sample() was asked for {count} actions and returned {len(drawn)}.")
         gave = await execute(drawn)

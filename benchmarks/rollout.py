@@ -273,7 +273,7 @@ async def on_a_server(arguments: argparse.Namespace, params: Params) -> list[Row
             str(arguments.model),
             "--served-model-name=base",
             f"--tokenizer={tokenizer}",
-            f"--dtype={arguments.dtype}",
+            "--dtype=float32",
             f"--max-model-len={CONTEXT_TOKENS}",
             "--max-num-seqs=256",
             "--gpu-memory-utilization=0.2",
@@ -313,7 +313,6 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--layers", type=int, help="deepen the model to so many, at the same answers (`deepened.py`)")
     parser.add_argument("--vllm", type=Path, metavar="ENVIRONMENT", help="environment that holds vLLM (`make vllm`)")
-    parser.add_argument("--dtype", default="float32", help="in which vLLM computes")
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS), help="of those without a server")
     parser.add_argument("--episodes", type=int, default=958, help="of `raw` and `resumed`")
     parser.add_argument("--rounds", type=int, default=3, help="times that both sides of a comparison run")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agentdistill.sag import FAILED, self_consistent_action, still_needed, vote
 
-Sample = Callable[[int], Awaitable[list[int]]]
+Sample = Callable[[int, int], Awaitable[list[int]]]
 Execute = Callable[[Sequence[int]], Awaitable[list[int | None]]]
 
 keys = st.lists(st.one_of(st.none(), st.integers(0, 3)), min_size=1, max_size=12)
@@ -106,10 +106,9 @@ def test_a_vote_that_stops_early_chooses_what_all_would_have_chosen(found: list[
 def tries(results: Sequence[int | None]) -> tuple[list[list[int]], Sample, Execute]:
     """Return what was executed, and the two functions: action i gives the i-th result."""
     executed: list[list[int]] = []
-    numbers = itertools.count()
 
-    async def sample(count: int) -> list[int]:
-        return list(itertools.islice(numbers, count))
+    async def sample(count: int, first: int) -> list[int]:
+        return list(range(first, first + count))
 
     async def execute(actions: Sequence[int]) -> list[int | None]:
         executed.append(list(actions))
@@ -149,7 +148,7 @@ async def test_an_executor_that_loses_a_candidate_is_caught() -> None:
 
 
 async def test_a_sampler_that_returns_too_few_is_caught() -> None:
-    async def sample(count: int) -> list[int]:
+    async def sample(count: int, first: int) -> list[int]:
         return []
 
     _, _, execute = tries([])

@@ -80,13 +80,10 @@ class Reasoner:
         started = time.perf_counter()
         prompt = self._prompt(problem)
         usages: list[Usage] = []
-        sampled = 0
 
-        async def sample(count: int) -> Sequence[Completion]:
-            nonlocal sampled
-            reply = await self._sample(problem, prompt, count, attempt, first=sampled)
+        async def sample(count: int, first: int) -> Sequence[Completion]:
+            reply = await self._sample(problem, prompt, count, attempt, first)
             usages.append(reply.usage)
-            sampled += count
             return reply.completions
 
         async def read(completions: Sequence[Completion]) -> list[Outcome]:

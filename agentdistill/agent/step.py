@@ -74,13 +74,11 @@ class _Turn:
         self._ask = ask
         self._session = session
         self._forced = forced
-        self._sampled = 0
         self._places: dict[str | None, int] = {}  # the distinct codes, by their numbers in the session
         self._ran: list[Outcome] = []  # what those gave
 
-    async def sample(self, count: int) -> list[_Action]:
-        reply = await self._ask(count, self._sampled)
-        self._sampled += count
+    async def sample(self, count: int, first: int) -> list[_Action]:
+        reply = await self._ask(count, first)
         self.usage += reply.usage
         self.prefill = reply.prefill
         head = self._forced if self._forced is not None and reply.prefill == "continued" else ""
