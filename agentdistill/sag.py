@@ -55,8 +55,8 @@ def vote(keys: Sequence[Hashable | None]) -> Vote:
 def still_needed(keys: Sequence[Hashable | None], n: int) -> int:
     """Return the fewest further candidates that could settle a vote among `n` of which the first have `keys`.
 
-    0 means that it is settled: whatever the others came to, `vote` would choose as it does among these. Asked again after
-    each answer, it never asks for more than the luckiest outcome would need.
+    0 means that it is settled: whatever the others came to, `vote` would choose as it does among these. Asked again
+    after each answer, it never asks for more than the luckiest outcome would need.
     """
     left = n - len(keys)
     sizes = _sizes(_groups(keys))
