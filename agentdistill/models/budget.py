@@ -57,7 +57,7 @@ class Budget:
         self.spent = Usage()
         self.prices = prices
         self._caps = caps
-        self._reserved: list[Usage] = []
+        self._in_flight = Usage()  # the most that it can take
         self._changed = asyncio.Condition()
 
     def usage(self, prompt_tokens: int, completion_tokens: int) -> Usage:
@@ -79,19 +79,25 @@ class Budget:
         async with self._changed:
             while True:
                 self._refuse(worst)
-                in_flight = sum(self._reserved, self.spent)
-                if self._passed(in_flight + worst) is None:
+                if self._passed(self.spent + self._in_flight + worst) is None:
                     break
                 await self._changed.wait()
-            self._reserved.append(worst)
+            self._in_flight = self._with(worst, 1)
         reservation = Reservation(worst)
         try:
             yield reservation
         finally:
-            self._reserved.remove(worst)
+            self._in_flight = self._with(worst, -1)
             self.spent += reservation.taken
             async with self._changed:
                 self._changed.notify_all()
+
+    def _with(self, request: Usage, times: int) -> Usage:
+        """Return what is in flight with a request more or less, priced by its tokens: sums of prices drift."""
+        prompt_tokens = self._in_flight.prompt_tokens + times * request.prompt_tokens
+        completion_tokens = self._in_flight.completion_tokens + times * request.completion_tokens
+        held = self.usage(prompt_tokens, completion_tokens)
+        return held.model_copy(update={"requests": self._in_flight.requests + times})
 
     def _refuse(self, worst: Usage) -> None:
         passed = self._passed(self.spent + worst)

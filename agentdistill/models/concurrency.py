@@ -35,7 +35,11 @@ class AdaptiveLimit:
     async def slot(self) -> AsyncIterator[None]:
         """Hold one of the places; wait for one, and for the end of a pause."""
         async with self._changed:
-            await self._changed.wait_for(lambda: self._in_flight < max(1, int(self.limit)))
+            try:
+                await self._changed.wait_for(lambda: self._free() > 0)
+            except BaseException:
+                self._changed.notify()  # it may have been this one's turn
+                raise
             self._in_flight += 1
         try:
             while time.monotonic() < self._resume_at:  # noqa: ASYNC110 - a pause may grow while it lasts
@@ -44,7 +48,11 @@ class AdaptiveLimit:
         finally:
             self._in_flight -= 1
             async with self._changed:
-                self._changed.notify_all()
+                self._changed.notify(self._free())  # not all: there may be thousands
+
+    def _free(self) -> int:
+        """Return how many places are free; below 0 while a limit that was cut is not yet reached."""
+        return max(1, int(self.limit)) - self._in_flight
 
     def succeeded(self, seconds: float, tokens: int) -> None:
         """Tell that a request took `seconds` for `tokens` new tokens."""

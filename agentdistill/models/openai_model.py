@@ -273,15 +273,18 @@ class OpenAIModel:
         await asyncio.sleep((asked or 0) + self._jitter.uniform(0, backoff))
 
     async def _send(self, replica: int, fields: Mapping[str, Any]) -> Answer:
-        create: Any = self._clients[replica].chat.completions.with_raw_response.create
+        body = {"model": self._model, **fields}
+        body |= body.pop("extra_body")
+        # `chat.completions.create` would look at every part of the body, a fifth of the processor's time of a request.
+        post = self._clients[replica].post("/chat/completions", cast_to=openai.HttpxBinaryResponseContent, body=body)
         # The client's own timeout is for one read, which a server that drips bytes never exceeds.
         async with asyncio.timeout(self._timeout):
-            response = await create(model=self._model, **fields)
+            received = await post
         try:
-            return read_answer(response.content)
+            return read_answer(received.content)
         except InBandError as error:
-            response.http_response.status_code = error.code
-            raise openai.APIStatusError(str(error), response=response.http_response, body=error.body) from error
+            received.response.status_code = error.code
+            raise openai.APIStatusError(str(error), response=received.response, body=error.body) from error
         except ValueError as error:
             raise BadAnswer(str(error)) from error
 

@@ -4,6 +4,8 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 
+import pytest
+
 from agentdistill.models.concurrency import AdaptiveLimit
 
 
@@ -109,3 +111,39 @@ async def test_a_server_of_known_capacity_is_filled_at_once() -> None:
     assert limit.limit == 50
     limit.overloaded(started=time.monotonic())
     assert limit.limit == 25
+
+
+async def test_one_that_gives_up_when_its_turn_comes_passes_it_on() -> None:
+    limit = AdaptiveLimit(maximum=1)
+    entered: list[str] = []
+
+    async def enter(name: str) -> None:
+        async with limit.slot():
+            entered.append(name)
+
+    async with limit.slot():
+        first, second = asyncio.create_task(enter("first")), asyncio.create_task(enter("second"))
+        await asyncio.sleep(0)
+    first.cancel()  # it was woken, and has not run yet
+    await asyncio.wait_for(second, timeout=5)
+    assert entered == ["second"]
+
+
+async def test_a_free_place_wakes_no_more_than_can_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = 0
+    free = AdaptiveLimit._free
+
+    def counted(limit: AdaptiveLimit) -> int:
+        nonlocal looked
+        looked += 1
+        return free(limit)
+
+    monkeypatch.setattr(AdaptiveLimit, "_free", counted)
+    limit = AdaptiveLimit(maximum=2)
+
+    async def one() -> None:
+        async with limit.slot():
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(one() for _ in range(500)))
+    assert looked < 10 * 500
