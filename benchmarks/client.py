@@ -75,21 +75,14 @@ async def measure(url: str, requests: int, in_flight: int) -> list[float]:
         "stop": list(SAMPLING.stop),
     }
     took = []
-    async with OpenAIModel(
+    async with OpenAIModel.of_own_server(
         "m",
-        base_urls=[url],
-        identity=None,
-        api_key_env=None,
+        url,
+        identity="benchmark",
+        api_key="none",
         max_concurrency=in_flight,
-        start_concurrency=in_flight,
         timeout_seconds=60,
         attempts=1,
-        max_requests=None,
-        max_tokens=None,
-        max_usd=None,
-        usd_per_million_prompt_tokens=0.0,
-        usd_per_million_completion_tokens=0.0,
-        fixed_sampling=False,
     ) as model:
         sample = partial(model.sample, MESSAGES, n=SAMPLES, sampling=SAMPLING)
         took.append(await milliseconds(lambda seed: sample(seed=seed), requests, in_flight))

@@ -283,22 +283,14 @@ async def on_a_server(arguments: argparse.Namespace, params: Params) -> list[Row
         async with (
             code_tool(params) as tools,
             VllmServer(arguments.vllm, options, log=log, start_seconds=900) as server,
-            OpenAIModel(
+            OpenAIModel.of_own_server(
                 "base",
-                base_urls=[server.url],
+                server.url,
                 identity="benchmark",
-                api_key_env=None,
                 api_key=server.key,
                 max_concurrency=256,
-                start_concurrency=256,
                 timeout_seconds=600,
                 attempts=3,
-                max_requests=None,
-                max_tokens=None,
-                max_usd=None,
-                usd_per_million_prompt_tokens=0.0,
-                usd_per_million_completion_tokens=0.0,
-                fixed_sampling=False,
             ) as model,
         ):
             concurrency, rounds = arguments.concurrency, arguments.rounds

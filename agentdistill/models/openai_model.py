@@ -16,7 +16,7 @@ import json
 import random
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import openai
 
@@ -118,6 +118,37 @@ class OpenAIModel:
         self._continues: bool | None = None  # whether it continues a prefill; None until asked
         self._asking = asyncio.Lock()
         self._unusable: str | None = None  # the sentence that every further request would end with
+
+    @classmethod
+    def of_own_server(
+        cls,
+        model: str,
+        url: str,
+        *,
+        identity: str,
+        api_key: str,
+        max_concurrency: int,
+        timeout_seconds: float,
+        attempts: int,
+    ) -> Self:
+        """Return a client of a server of this machine: free, without caps, and itself the one that queues."""
+        return cls(
+            model,
+            base_urls=[url],
+            identity=identity,
+            api_key_env=None,
+            api_key=api_key,
+            max_concurrency=max_concurrency,
+            start_concurrency=max_concurrency,
+            timeout_seconds=timeout_seconds,
+            attempts=attempts,
+            max_requests=None,
+            max_tokens=None,
+            max_usd=None,
+            usd_per_million_prompt_tokens=0.0,
+            usd_per_million_completion_tokens=0.0,
+            fixed_sampling=False,
+        )
 
     @property
     def fingerprint(self) -> str:

@@ -119,22 +119,14 @@ class VllmModel:
             await stack.enter_async_context(server)
             if self._adapter is not None:
                 await server.load_adapter(self._served, self._adapter)
-            client = OpenAIModel(
+            client = OpenAIModel.of_own_server(
                 self._served,
-                base_urls=[server.url],
+                server.url,
                 identity=self._fingerprint,
-                api_key_env=None,
                 api_key=server.key,
                 max_concurrency=self._max_concurrency,
-                start_concurrency=self._max_concurrency,  # it queues what it cannot take yet
                 timeout_seconds=self._timeout_seconds,
                 attempts=self._attempts,
-                max_requests=None,
-                max_tokens=None,
-                max_usd=None,
-                usd_per_million_prompt_tokens=0.0,
-                usd_per_million_completion_tokens=0.0,
-                fixed_sampling=False,
             )
             self._server = server
             self._client = await stack.enter_async_context(client)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from agentdistill.agent import Agent, Tally, request_seed
 from agentdistill.errors import BudgetExceeded, ContextOverflow, ModelError, SandboxError
 from agentdistill.models.openai_model import OpenAIModel
-from agentdistill.records import Message, Reply, Sampling, Trajectory
+from agentdistill.records import Message, Reply, Trajectory
 from tests.models.fake_server import FakeServer, change
-from tests.models.test_openai_model import make_options
+from tests.models.hosted import make_options
 from tests.scripted import GREEDY, LocalSession, ScriptedModel, problem, turn
 
 
@@ -235,16 +235,7 @@ async def test_a_bug_is_not_hidden() -> None:
 
 async def test_the_deadline_ends_a_hanging_episode_and_closes_its_session() -> None:
     class Hanging(ScriptedModel):
-        async def sample(
-            self,
-            messages: Sequence[Message],
-            *,
-            n: int,
-            sampling: Sampling,
-            seed: int,
-            first: int = 0,
-            prefill: str | None = None,
-        ) -> Reply:
+        async def sample(self, messages: Sequence[Message], **_: Any) -> Reply:
             await asyncio.Event().wait()
             raise AssertionError
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agentdistill.records import Message
+from tests.models.hosted import quick
 
-if TYPE_CHECKING:
-    pass
-
+__all__ = ["quick"]
 
 OPTIONS: dict[str, Any] = {  # of TransformersModel, for a model as small as this one
     "dtype": "float32",

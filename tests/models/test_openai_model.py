@@ -4,53 +4,17 @@ import asyncio
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from agentdistill.errors import BudgetExceeded, ContextOverflow, ModelError, ModelUnusable
-from agentdistill.models import openai_model
 from agentdistill.models.factory import open_model
 from agentdistill.models.openai_model import OpenAIModel
-from agentdistill.records import Message, Reply, Sampling
+from agentdistill.records import Message, Reply
 from tests.models.fake_server import FakeServer, Fault, change, drip, garble, hang_up, refuse
+from tests.models.hosted import KEY, QUESTION, SAMPLING, ask, make_model, make_options
 
-SAMPLING = Sampling(temperature=0.7, top_p=0.9, max_tokens=8, stop=("END",))
-QUESTION = [Message(role="system", text="s"), Message(role="user", text="q")]
-KEY = "sk-very-secret-key"
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai_model, "FIRST_BACKOFF_SECONDS", 0.001)
-    monkeypatch.setenv("TEST_MODEL_KEY", KEY)
-
-
-def make_options(*urls: str, **changes: Any) -> dict[str, Any]:
-    return {
-        "model": "m",
-        "base_urls": urls,
-        "identity": None,
-        "api_key_env": "TEST_MODEL_KEY",
-        "max_concurrency": 64,
-        "timeout_seconds": 5.0,
-        "attempts": 3,
-        "max_requests": None,
-        "max_tokens": None,
-        "max_usd": None,
-        "usd_per_million_prompt_tokens": 1.0,
-        "usd_per_million_completion_tokens": 2.0,
-        "fixed_sampling": False,
-        **changes,
-    }
-
-
-def make_model(*urls: str, **changes: Any) -> OpenAIModel:
-    return OpenAIModel(**make_options(*urls, **changes))
-
-
-async def ask(model: OpenAIModel, **changes: Any) -> Reply:
-    return await model.sample(**{"messages": QUESTION, "n": 1, "sampling": SAMPLING, "seed": 5, **changes})
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 async def test_a_request_says_what_was_asked() -> None:
@@ -171,28 +135,11 @@ async def test_a_missing_key_is_one_sentence(monkeypatch: pytest.MonkeyPatch) ->
         make_model("http://127.0.0.1:9/v1")
 
 
-async def test_a_server_with_one_choice_is_asked_several_times() -> None:
-    async with FakeServer(choices=1) as server, make_model(server.url) as model:
-        first = await ask(model, n=3)
-        assert [body["n"] for body in server.bodies] == [3, 1, 1]
-        await ask(model, n=2)
-        assert [body["n"] for body in server.bodies[3:]] == [1, 1]
-    assert len(first.completions) == first.usage.requests == 3
-    assert len({body["seed"] for body in server.bodies[:3]}) == 3
-
-
 async def test_further_samples_have_the_seeds_that_a_larger_request_would_have_given_them() -> None:
     async with FakeServer() as server, make_model(server.url) as model:
         await ask(model, n=2, seed=2**31 - 1, first=4)
     (body,) = server.bodies
     assert (body["n"], body["seed"]) == (2, 3)  # of 31 bits
-
-
-async def test_a_server_that_refuses_n_is_asked_several_times() -> None:
-    async with FakeServer() as server, make_model(server.url) as model:
-        server.faults.append(refuse(400, "n must be 1", param="n"))
-        assert len((await ask(model, n=2)).completions) == 2
-    assert [body["n"] for body in server.bodies] == [2, 1, 1]
 
 
 async def test_more_choices_than_asked_for_are_dropped() -> None:
@@ -201,62 +148,6 @@ async def test_more_choices_than_asked_for_are_dropped() -> None:
             change(choices=server.completion({"messages": [{"content": "q"}], "model": "m", "n": 4})["choices"])
         )
         assert len((await ask(model, n=2)).completions) == 2
-
-
-async def test_the_other_name_of_the_token_limit_is_learnt() -> None:
-    async with FakeServer() as server, make_model(server.url) as model:
-        server.faults.append(refuse(400, "Unsupported parameter: use max_completion_tokens instead"))
-        await ask(model)
-        await ask(model)
-    assert ["max_tokens" in body for body in server.bodies] == [True, False, False]
-    assert server.bodies[-1]["max_completion_tokens"] == 8
-
-
-async def test_all_requests_in_flight_learn_from_the_same_refusal() -> None:
-    refuses = {"max_tokens": "Unsupported parameter: use 'max_completion_tokens'"}
-    async with FakeServer(refuses=refuses) as server, make_model(server.url) as model:
-        replies = await asyncio.gather(*(ask(model, seed=seed) for seed in range(30)))
-    assert len(replies) == 30
-    assert "max_completion_tokens" in server.bodies[-1]
-
-
-async def test_a_reasoning_model_is_asked_for_its_own_sampling_and_its_text_is_cut_here() -> None:
-    said = [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "fine END of it"}}]
-    refuses = {name: f"Unsupported parameter: '{name}'" for name in ("temperature", "top_p", "stop", "seed")}
-    async with FakeServer(refuses=refuses) as server, make_model(server.url, fixed_sampling=True) as model:
-        await ask(model)
-        server.faults.append(change(choices=said))
-        assert (await ask(model)).completions[0].text == "fine "
-    assert server.bodies[-1].keys() == {"model", "messages", "n", "max_tokens"}
-
-
-async def test_a_temperature_that_is_refused_is_dropped_only_where_it_says_nothing() -> None:
-    ordinary, greedy = (SAMPLING.model_copy(update={"temperature": value}) for value in (1.0, 0.0))
-    refuses = {"temperature": "Unsupported value: 'temperature'"}
-    async with FakeServer(refuses=refuses) as server, make_model(server.url) as model:
-        for _ in range(2):
-            assert await ask(model, sampling=ordinary)
-            with pytest.raises(ModelError, match="set fixed_sampling: true"):
-                await ask(model, sampling=greedy)
-
-
-async def test_a_refusal_that_repeats_the_request_blames_none_of_its_fields() -> None:
-    async with FakeServer() as server, make_model(server.url) as model:
-        said = "[{'loc': ('body', 'messages', 0), 'input': {'n': 4, 'temperature': 1.0, 'seed': 7, 'stop': ['END']}}]"
-        server.faults.append(refuse(400, said))
-        with pytest.raises(ModelError, match="status 400"):
-            await ask(model)
-        await ask(model, n=2)
-    assert server.bodies[-1].keys() >= {"n", "temperature", "top_p", "seed", "stop"}
-
-
-async def test_nothing_is_learnt_from_a_refusal_that_had_another_reason() -> None:
-    async with FakeServer() as server, make_model(server.url) as model:
-        server.faults.extend([refuse(400, "seed is odd"), refuse(400, "It is not the seed, it is the question.")])
-        with pytest.raises(ModelError, match="it is the question"):
-            await ask(model)
-        await ask(model)
-    assert "seed" in server.bodies[-1]
 
 
 async def test_after_a_lasting_fault_of_the_account_nothing_more_is_sent() -> None:
