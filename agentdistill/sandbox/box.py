@@ -160,12 +160,12 @@ class Sandbox:
         self._isolation = None
 
     async def session(self, tools: Sequence[Tool] = ()) -> Session:
-        """Open an episode with a fresh state, whose code can call `tools`. Raises SandboxError."""
+        """Open an episode with a fresh state, whose code can call `tools`. Nothing is forked before its first action.
+        Raises SandboxError."""
         if self._zygote is None:
             raise SandboxError("The sandbox is not running; enter it with 'async with' first.")
         desk = ToolDesk(tools, seconds=self._limits.tool_seconds, characters=self._limits.output_characters)
-        node, listener = await self._zygote.fork_session(desk.describe())
-        session = Session(node, listener, desk, self._limits, self._places)
+        session = Session(self._zygote, desk, self._limits, self._places)
         self._sessions = [other for other in self._sessions if not other.closed]
         self._sessions.append(session)
         return session

@@ -6,14 +6,18 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from agentdistill.records import Outcome, ToolCall
 from agentdistill.sandbox.calls import ToolDesk
 from agentdistill.sandbox.channel import Channel, ChannelClosed, ChannelViolation
+from agentdistill.sandbox.gate import ForkGate
 from agentdistill.sandbox.limits import Limits
 from agentdistill.sandbox.process import Process
 
+START_SECONDS = 60.0  # a fork takes milliseconds; more only on an overloaded machine
 MOST_STALE_MESSAGES = 16
 DEEPEST_ARGUMENT = 50  # levels of lists and dicts; a record nested some 190 deep could not be read again
 CALL_FLOOD = 5  # times the permitted tool calls; code that goes on asking is killed
@@ -21,38 +25,68 @@ WAIT_SECONDS = 5.0  # for its parent to say what it died of
 DEATH_SECONDS = 0.2  # how long a process that closed its channel gets to be dead before it is killed
 
 
-class Candidate:
-    """A process and its channel. Kept, it is the session's node, which forks further ones; `kill` ends it."""
+Ending = Callable[[float], Awaitable[dict[str, Any]]]
 
-    def __init__(self, channel: Channel, process: Process) -> None:
+
+class Candidate:
+    """A process and its channel. Kept, it is the session's node, which forks further ones; `kill` ends it.
+
+    Args:
+        channel: to the process, owned.
+        process: the handle on it, owned.
+        ending: asks its parent for its wait status, for so many seconds at most. Raises ChannelClosed,
+            ChannelViolation, TimeoutError.
+        gate: the fork gate of its episode's root and all below, None without isolation.
+    """
+
+    def __init__(self, channel: Channel, process: Process, ending: Ending, gate: ForkGate | None) -> None:
         self.channel = channel
         self.process = process
+        self.ending = ending
+        self.gate = gate
         self.refused_forks = 0
         self.forbidden = False
         self._requests = 0
+        self._asking = asyncio.Lock()  # one request at a time
 
     def kill(self) -> None:
         self.process.kill()
         self.channel.close()
 
-    async def fork(self, code: str, descriptor: int, *, seconds: float) -> int:
-        """Ask this process, as a node, for a copy that speaks on `descriptor` and runs `code`. Return the request's
-        number. Raises ChannelClosed, TimeoutError."""
-        self._requests += 1
-        number = self._requests
-        await self.channel.send({"op": "fork", "id": number, "code": code}, descriptor, seconds=seconds)
-        return number
+    async def fork(self, code: str, message_bytes: int) -> Candidate:
+        """Fork this process, as a node, into a candidate that starts on `code` at once.
 
-    async def ending(self, child: int, *, seconds: float) -> dict[str, Any]:
-        """Ask for the wait status of the copy made by request `child`. Raises ChannelClosed, ChannelViolation,
-        TimeoutError. What the code left in the channel is skipped."""
-        self._requests += 1
-        number = self._requests
-        await self.channel.send({"op": "wait", "id": number, "child": child}, seconds=seconds)
-        for _ in range(MOST_STALE_MESSAGES):
-            answer = await self.channel.receive(seconds)
-            if answer.get("id") == number:
-                return answer
+        Raises ChannelClosed, ChannelViolation, TimeoutError or ProcessLookupError when there is none, and another
+        OSError when descriptors run out.
+        """
+        channel, theirs = Channel.pair(message_bytes)
+        try:
+            async with self._asking:
+                if self.gate is not None:
+                    self.gate.permit(self.process.pid)
+                self._requests += 1
+                number = self._requests
+                request = {"op": "fork", "id": number, "code": code}
+                with theirs:
+                    await self.channel.send(request, theirs.fileno(), seconds=START_SECONDS)
+            pid, descriptor = await channel.greeting(START_SECONDS)
+            if descriptor is not None:
+                os.close(descriptor)
+            return Candidate(channel, Process(pid), partial(self._ending_of, number), self.gate)
+        except BaseException:
+            channel.close()
+            raise
+
+    async def _ending_of(self, child: int, seconds: float) -> dict[str, Any]:
+        """Ask for the wait status of the copy made by request `child`. What the code left in the channel is skipped."""
+        async with self._asking:
+            self._requests += 1
+            number = self._requests
+            await self.channel.send({"op": "wait", "id": number, "child": child}, seconds=seconds)
+            for _ in range(MOST_STALE_MESSAGES):
+                answer = await self.channel.receive(seconds)
+                if answer.get("id") == number:
+                    return answer
         raise ChannelViolation("it answers something else than it is asked")
 
     def refuse_fork(self, most: int) -> None:
@@ -166,15 +200,15 @@ class Run:
     def _failed(self, kind: str, error: str) -> Outcome:
         return Outcome(ok=False, error=error, error_kind=kind, tool_calls=tuple(self.tool_calls), seconds=self.seconds)
 
-    async def died(self, node: Candidate, number: int) -> Outcome:
-        """Say why the candidate, made by request `number` to `node`, is dead."""
+    async def died(self) -> Outcome:
+        """Say why the candidate is dead."""
         await self.candidate.process.gone(DEATH_SECONDS)
         self.candidate.kill()
         if self.candidate.forbidden:
             return self._failed("forbidden", "The code was killed because it kept trying to start processes.")
         status = cpu_seconds = None
         with contextlib.suppress(ChannelClosed, ChannelViolation, TimeoutError):
-            reply = await node.ending(number, seconds=WAIT_SECONDS)
+            reply = await self.candidate.ending(WAIT_SECONDS)
             status, cpu_seconds = reply.get("status"), reply.get("cpu_seconds")
         if not isinstance(status, int):
             return self._failed("killed", "The interpreter died while it ran the code.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import asyncio
+import errno
 import json
 import os
 import socket
@@ -47,27 +48,30 @@ class Channel:
 
     async def greeting(self, seconds: float) -> tuple[int, int | None]:
         """Wait for the other side's first byte. Return its pid, vouched for by the kernel, and the descriptor sent
-        along, if any. Raises ChannelClosed, ChannelViolation, TimeoutError."""
+        along, if any. Raises ChannelClosed, ChannelViolation, TimeoutError, and OSError when none is left for it."""
         if not await ready(self._socket.fileno(), seconds):
             raise TimeoutError
         space = socket.CMSG_SPACE(CREDENTIALS.size) + socket.CMSG_SPACE(array.array("i").itemsize)
         try:
-            data, ancillary, _, _ = self._socket.recvmsg(1, space, socket.MSG_CMSG_CLOEXEC)
+            data, ancillary, flags, _ = self._socket.recvmsg(1, space, socket.MSG_CMSG_CLOEXEC)
         except ConnectionError:
             raise ChannelClosed from None
-        pid, descriptor = 0, None
+        pid = 0
+        descriptors = array.array("i")
         for level, kind, content in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
                 pid = CREDENTIALS.unpack(content)[0]
             elif level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                descriptor = array.array("i", content)[0]
-        if data == HELLO and pid > 0:
-            return pid, descriptor
-        if descriptor is not None:
+                descriptors.frombytes(content)
+        if data == HELLO and pid > 0 and len(descriptors) <= 1:
+            if flags & socket.MSG_CTRUNC and not descriptors:  # one was sent, and we have no number left for it
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            return pid, descriptors[0] if descriptors else None
+        for descriptor in descriptors:
             os.close(descriptor)
         if not data:
             raise ChannelClosed
-        raise ChannelViolation("its first byte was no greeting")
+        raise ChannelViolation("its first message was no greeting")
 
     async def send(self, message: dict[str, Any], descriptor: int | None = None, *, seconds: float) -> None:
         """Send one message, a descriptor with it. Raises ChannelClosed, and TimeoutError when the other side reads

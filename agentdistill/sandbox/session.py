@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Sequence
 
+from agentdistill.errors import SandboxError
 from agentdistill.records import Outcome
 from agentdistill.sandbox.calls import ToolDesk
 from agentdistill.sandbox.candidate import Candidate, Run, Slot
-from agentdistill.sandbox.channel import Channel, ChannelClosed, ChannelViolation
-from agentdistill.sandbox.gate import ForkGate
+from agentdistill.sandbox.channel import ChannelClosed, ChannelViolation
 from agentdistill.sandbox.limits import Limits
-from agentdistill.sandbox.process import Process
-from agentdistill.sandbox.zygote import START_SECONDS
+from agentdistill.sandbox.zygote import Zygote
 
 MOST_REFUSED_FORKS = 32
 DESTROYED = (
@@ -27,18 +25,15 @@ class Session:
     A session whose state was destroyed by the code it kept goes on giving failed outcomes and raises nothing.
     """
 
-    def __init__(
-        self, node: Candidate, listener: int | None, desk: ToolDesk, limits: Limits, places: asyncio.Semaphore
-    ) -> None:
-        self._node = node
+    def __init__(self, zygote: Zygote, desk: ToolDesk, limits: Limits, places: asyncio.Semaphore) -> None:
+        self._zygote = zygote
+        self._node: Candidate | None = None  # before anything is kept the state is the zygote's
         self._desk = desk
         self._limits = limits
         self._places = places
-        self._asking = asyncio.Lock()  # one request to the node at a time
         self._candidates: list[Candidate | None] = []
         self._outcomes: list[Outcome] = []
         self.closed = False
-        self._gate = None if listener is None else ForkGate(listener, self._on_refused_fork)
 
     async def try_all(self, codes: Sequence[str]) -> list[Outcome]:
         """Run each of `codes` once, each in its own copy of the session's state, and return their outcomes in order.
@@ -78,22 +73,26 @@ class Session:
             raise ValueError(f"Candidate {index} failed and cannot be kept; without keep the old state stays.")
         self._candidates[index] = None
         self._drop_candidates()
-        self._node.kill()
+        if self._node is not None:
+            self._node.kill()
         self._node = winner
 
     async def close(self) -> None:
         """End all processes of the session. May be called again."""
         self.closed = True
         self._drop_candidates()
-        self._node.kill()
-        if self._gate is not None:
-            self._gate.close()
+        if self._node is not None:
+            self._node.kill()
+            if self._node.gate is not None:
+                self._node.gate.close()
         await self._desk.close()
 
     def _drop_candidates(self) -> None:
         for candidate in self._candidates:
             if candidate is not None:
                 candidate.kill()
+                if self._node is None and candidate.gate is not None:
+                    candidate.gate.close()  # a root of its own
         self._candidates = []
         self._outcomes = []
 
@@ -102,38 +101,28 @@ class Session:
         await slot.take()
         try:
             try:
-                number, candidate = await self._fork(code)
+                candidate = await self._fork(code)
             except (ChannelClosed, ChannelViolation, TimeoutError, ProcessLookupError):
                 return Outcome(ok=False, error=DESTROYED, error_kind="killed")
+            except OSError as error:
+                raise SandboxError(
+                    f"No more actions can run at once: {error}. Raise 'ulimit -n' or lower concurrency."
+                ) from error
             self._candidates[index] = candidate
             run = Run(candidate, self._limits, self._desk, slot)
             try:
                 return await run.outcome()
             except ChannelClosed:
-                async with self._asking:
-                    return await run.died(self._node, number)
+                return await run.died()
         finally:
             slot.give()
 
-    async def _fork(self, code: str) -> tuple[int, Candidate]:
-        """Fork the node into a candidate that starts on `code` at once. Return the request's number and the candidate.
-
-        Raises ChannelClosed, ChannelViolation, TimeoutError or ProcessLookupError when there is none.
-        """
-        channel, theirs = Channel.pair(self._limits.message_bytes)
-        try:
-            async with self._asking:
-                if self._gate is not None:
-                    self._gate.permit(self._node.process.pid)
-                with theirs:
-                    number = await self._node.fork(code, theirs.fileno(), seconds=START_SECONDS)
-            pid, descriptor = await channel.greeting(START_SECONDS)
-            if descriptor is not None:
-                os.close(descriptor)
-            return number, Candidate(channel, Process(pid))
-        except BaseException:
-            channel.close()
-            raise
+    async def _fork(self, code: str) -> Candidate:
+        if self.closed:
+            raise ChannelClosed
+        if self._node is None:
+            return await self._zygote.fork(code, self._desk.describe(), self._on_refused_fork)
+        return await self._node.fork(code, self._limits.message_bytes)
 
     def _on_refused_fork(self, pid: int) -> None:
         for candidate in self._candidates:

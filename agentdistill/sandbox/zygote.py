@@ -8,16 +8,18 @@ import os
 import signal
 import subprocess
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from typing import IO, Any, Self
 
 from agentdistill.errors import SandboxError
 from agentdistill.sandbox import launch
-from agentdistill.sandbox.candidate import Candidate
+from agentdistill.sandbox.candidate import START_SECONDS, Candidate
 from agentdistill.sandbox.channel import Channel, ChannelClosed, ChannelViolation
+from agentdistill.sandbox.gate import ForkGate
 from agentdistill.sandbox.launch import Isolation
 from agentdistill.sandbox.process import Process
 
-START_SECONDS = 60.0  # the zygote takes half a second and a fork milliseconds; more only on an overloaded machine
 FORKS_AT_ONCE = 64  # the kernel limits how many descriptors may be under way, where few may be open
 MOST_ERROR_CHARACTERS = 2000
 
@@ -34,7 +36,8 @@ class Zygote:
         self._control = control
         self._message_bytes = message_bytes
         self._gated = gated
-        self._sending = asyncio.Lock()
+        self._requests = 0
+        self._asking = asyncio.Lock()  # one at a time
         self._forking = asyncio.Semaphore(FORKS_AT_ONCE)
 
     @classmethod
@@ -72,35 +75,43 @@ class Zygote:
                 raise SandboxError(f"The interpreter could not be prepared: {answer['error']}.")
         return zygote
 
-    async def fork_session(self, tools: list[dict[str, Any]]) -> tuple[Candidate, int | None]:
-        """Fork the root of an episode. Return it and its fork-notification descriptor. Raises SandboxError."""
+    async def fork(self, code: str, tools: list[dict[str, Any]], on_refused: Callable[[int], None]) -> Candidate:
+        """Fork an episode's first state into a candidate that runs `code`, which can call `tools`. `on_refused` is
+        told the pid of a process that tries to fork. Raises SandboxError, and OSError when descriptors run out."""
         async with self._forking:
-            return await self._fork_session(tools)
+            return await self._fork({"tools": tools, "code": code}, on_refused)
 
-    async def _fork_session(self, tools: list[dict[str, Any]]) -> tuple[Candidate, int | None]:
-        try:
-            channel, theirs = Channel.pair(self._message_bytes)
-        except OSError as error:
-            raise SandboxError(
-                f"No more episodes can be opened: {error}. Raise 'ulimit -n' or lower concurrency."
-            ) from error
+    async def _fork(self, wanted: dict[str, Any], on_refused: Callable[[int], None]) -> Candidate:
+        channel, theirs = Channel.pair(self._message_bytes)
         descriptor = None
         try:
-            async with self._sending:
+            async with self._asking:
+                self._requests += 1
+                number = self._requests
+                request = {"op": "fork", "id": number, **wanted}
                 with theirs:
-                    await self._control.send({"tools": tools}, theirs.fileno(), seconds=START_SECONDS)
+                    await self._control.send(request, theirs.fileno(), seconds=START_SECONDS)
             pid, descriptor = await channel.greeting(START_SECONDS)
             if self._gated and descriptor is None:
                 raise ChannelViolation("it sent no notification descriptor")
-            return Candidate(channel, Process(pid)), descriptor
-        except (ChannelClosed, ChannelViolation, TimeoutError, ProcessLookupError) as error:
+            process = Process(pid)
+        except BaseException as error:
             channel.close()
             if descriptor is not None:
                 os.close(descriptor)
+            if not isinstance(error, (ChannelClosed, ChannelViolation, TimeoutError, ProcessLookupError)):
+                raise
             raise SandboxError(
                 "The sandbox could not start an episode. Either the machine is out of memory or processes, or the "
                 f"sandbox was killed ({type(error).__name__})."
             ) from error
+        gate = None if descriptor is None else ForkGate(descriptor, on_refused)
+        return Candidate(channel, process, partial(self._ending, number), gate)
+
+    async def _ending(self, child: int, seconds: float) -> dict[str, Any]:
+        async with self._asking:
+            await self._control.send({"op": "wait", "child": child}, seconds=seconds)
+            return await self._control.receive(seconds)
 
     async def stop(self) -> None:
         """Kill the zygote and everything forked from it."""

@@ -21,7 +21,8 @@ INNOCENT = "kept.append(4)\nsum(kept)"
 class Scene:
     """A session that has the means to attack, and one that has nothing to do with it."""
 
-    def __init__(self, session: Session, bystander: Session) -> None:
+    def __init__(self, box: Sandbox, session: Session, bystander: Session) -> None:
+        self.box = box
         self.session = session
         self.bystander = bystander
         self.counted = 0
@@ -36,6 +37,15 @@ class Scene:
         await self.bystander.keep(0)
         return outcome
 
+    async def attempt_first(self, code: str) -> Outcome:
+        """Run `code` as the first action of an episode, beside an innocent sibling; assert that the sibling is well."""
+        session = await self.box.session()
+        outcome, sibling = await session.try_all([f"{PRELUDE}\n{code}", f"{PRELUDE}\n{INNOCENT}"])
+        assert sibling.value == "10", sibling
+        await session.keep(1)
+        await session.close()
+        return outcome
+
 
 async def arm(box: Sandbox) -> Scene:
     session, bystander = await box.session(), await box.session()
@@ -44,7 +54,7 @@ async def arm(box: Sandbox) -> Scene:
     await session.keep(0)
     await bystander.try_all(["count = 0"])
     await bystander.keep(0)
-    return Scene(session, bystander)
+    return Scene(box, session, bystander)
 
 
 def permissive(**changes: Any) -> dict[str, Any]:
@@ -67,20 +77,24 @@ async def hurried(request: pytest.FixtureRequest) -> AsyncIterator[Scene]:
 
 @pytest.mark.parametrize("name", DENIED)
 async def test_the_kernel_refuses(scene: Scene, name: str) -> None:
-    body = "\n".join(f"    {line}" for line in DENIED[name].strip().split("\n"))
-    outcome = await scene.attempt(
-        f"try:\n{body}\nexcept (OSError, ValueError):\n    print('refused')\nelse:\n    print('done')"
-    )
-    assert outcome.logs == "refused\n", outcome
+    for attempt in (scene.attempt, scene.attempt_first):
+        outcome = await attempt(denied(name))
+        assert outcome.logs == "refused\n", outcome
 
 
 @pytest.mark.parametrize("name", FAILING)
 async def test_failing_code_is_reported(scene: Scene, name: str) -> None:
     code, kinds = FAILING[name]
-    outcome = await scene.attempt(code)
-    assert not outcome.ok
-    assert outcome.error_kind in kinds, outcome
-    assert outcome.error
+    for attempt in (scene.attempt, scene.attempt_first):
+        outcome = await attempt(code)
+        assert not outcome.ok
+        assert outcome.error_kind in kinds, outcome
+        assert outcome.error
+
+
+def denied(name: str) -> str:
+    body = "\n".join(f"    {line}" for line in DENIED[name].strip().split("\n"))
+    return f"try:\n{body}\nexcept (OSError, ValueError):\n    print('refused')\nelse:\n    print('done')"
 
 
 @pytest.mark.slow

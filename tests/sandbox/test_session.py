@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from agentdistill.records import Outcome
 from agentdistill.sandbox import Sandbox
 from agentdistill.sandbox.launch import ENVIRONMENT
+from tests.sandbox.conftest import started
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 IN_MODULE_LOOP = settings(
@@ -153,7 +154,9 @@ async def test_a_failed_candidate_cannot_be_kept(box: Sandbox) -> None:
     await session.close()
 
 
-async def test_equal_candidates_draw_equal_random_numbers(box: Sandbox) -> None:
+@pytest.mark.parametrize("preload", [[], ["numpy"]])
+async def test_equal_candidates_draw_equal_random_numbers(preload: list[str]) -> None:
+    box = await started("B", preload=preload)
     session = await box.session()
     code = "import random, numpy\n(random.random(), float(numpy.random.rand()), hash('a'), str({'a', 'b', 'c'}))"
     outcomes = await session.try_all([code] * 4)
@@ -161,7 +164,9 @@ async def test_equal_candidates_draw_equal_random_numbers(box: Sandbox) -> None:
     await session.keep(2)
     (later,) = await session.try_all([code])
     assert later.value != outcomes[0].value
-    await session.close()
+    (again,) = await (await box.session()).try_all([code])
+    assert again.value == outcomes[0].value
+    await box.__aexit__(None, None, None)
 
 
 async def test_a_broken_builtin_does_not_outlive_the_action(box: Sandbox) -> None:

@@ -1,19 +1,17 @@
 """One process of an episode: it holds a state, runs an action when told to, and forks candidates that do.
 
 The root of an episode, a candidate and a kept winner are the same thing at different times: a process in `serve`.
+A root is an episode's first candidate: it is forked by the zygote, which holds the state that all episodes begin with.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import random
-import resource
 import select
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from .children import Children
 from .interpreter import Interpreter
 from .wire import Channel, ChannelClosed, frame
 
@@ -32,15 +30,24 @@ class ToolError(RuntimeError):
 class Node:
     """Serves one channel. After a fork the child serves the channel it was given, and only that one."""
 
-    def __init__(self, channel: Channel, interpreter: Interpreter, tools: Sequence[dict[str, Any]], limit: int) -> None:
-        self.channel = channel
+    def __init__(self, interpreter: Interpreter, message_bytes: int, descriptors: Descriptors) -> None:
         self.interpreter = interpreter
-        self.message_bytes = limit
-        self.descriptors = Descriptors()
-        self.functions: dict[str, Callable[..., Any]] = {tool["name"]: self._stub(tool) for tool in tools}
-        self.functions["final_answer"] = self._final_answer
-        self.children: dict[int, int] = {}  # by the number of the request that made them
-        self.endings: dict[int, tuple[int, float]] = {}
+        self.message_bytes = message_bytes
+        self.descriptors = descriptors
+        self.functions: dict[str, Callable[..., Any]] = {"final_answer": self._final_answer}
+
+    def offer(self, tools: Sequence[dict[str, Any]]) -> None:
+        """Let the code call `tools`, which the host answers."""
+        self.functions |= {tool["name"]: self._stub(tool) for tool in tools}
+
+    def act(self, channel: Channel, code: str, greeting: int | None = None) -> None:
+        """Speak on `channel` from now on, pass the descriptor `greeting` along, run `code` and report."""
+        self.channel = channel
+        self.children = Children()
+        channel.greet(greeting)
+        if greeting is not None:
+            os.close(greeting)
+        channel.send(self.interpreter.run(code, self.functions))
 
     def serve(self) -> NoReturn:
         """Obey the host until it closes the channel."""
@@ -50,9 +57,7 @@ class Node:
                 if message["op"] == "fork":
                     self._fork(message, descriptor)
                 elif message["op"] == "wait":
-                    self._reap()
-                    status, seconds = self.endings.get(self.children.get(message["child"], 0), (None, None))
-                    self.channel.send({"id": message["id"], "status": status, "cpu_seconds": seconds})
+                    self.channel.send({"id": message["id"], **self.children.ending(message["child"])})
         except (ChannelClosed, OSError):
             pass
         finally:
@@ -61,9 +66,9 @@ class Node:
 
     def _fork(self, message: dict[str, Any], descriptor: int | None) -> None:
         """Fork a candidate that runs the code of `message`. If that fails, the host sees its channel close."""
-        self._reap()
         if descriptor is None:
             raise ChannelClosed
+        self.children.reap()
         try:
             pid = _fork()
         except OSError:
@@ -71,21 +76,10 @@ class Node:
             return
         if pid:
             os.close(descriptor)
-            self.children[message["id"]] = pid
+            self.children.add(message["id"], pid)
             return
         self.descriptors.neutralise(descriptor)
-        self.channel = Channel(descriptor)
-        self.children, self.endings = {}, {}
-        self.channel.greet()
-        self.channel.send(self.interpreter.run(message["code"], self.functions))
-
-    def _reap(self) -> None:
-        with contextlib.suppress(ChildProcessError):
-            while True:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
-                if not pid:
-                    break
-                self.endings[pid] = (status, usage.ru_utime + usage.ru_stime)
+        self.act(Channel(descriptor), message["code"])
 
     def _final_answer(self, answer: Any) -> NoReturn:
         """Give the final answer. The code ends here."""
@@ -128,11 +122,12 @@ class Node:
 
 
 class Descriptors:
-    """All descriptor numbers that this process may have, but the standard ones."""
+    """All descriptor numbers below `limit`, but the standard ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
+        self._numbers = range(FIRST_DESCRIPTOR, limit)
         self._poll = select.poll()
-        for descriptor in range(FIRST_DESCRIPTOR, resource.getrlimit(resource.RLIMIT_NOFILE)[0]):
+        for descriptor in self._numbers:
             self._poll.register(descriptor, 0)
 
     def neutralise(self, keep: int) -> None:
@@ -143,15 +138,7 @@ class Descriptors:
         """
         null = os.open(os.devnull, os.O_RDWR)
         closed = {descriptor for descriptor, event in self._poll.poll(0) if event & select.POLLNVAL}
-        for descriptor in range(FIRST_DESCRIPTOR, resource.getrlimit(resource.RLIMIT_NOFILE)[0]):
+        for descriptor in self._numbers:
             if descriptor not in closed and descriptor not in (keep, null):
                 os.dup2(null, descriptor, inheritable=False)
         os.close(null)
-
-
-def seed_everything() -> None:
-    """Give every episode the same random numbers, so that its log can be replayed."""
-    random.seed(0)
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        numpy.random.seed(0)

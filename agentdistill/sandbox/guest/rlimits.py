@@ -24,6 +24,15 @@ def apply(limits: Mapping[str, int]) -> None:
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_MSGQUEUE, 0),
     ):
-        hard = resource.getrlimit(kind)[1]
-        bounded = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        bounded = _bounded(kind, value)
         resource.setrlimit(kind, (bounded, bounded))
+
+
+def most_descriptors(limits: Mapping[str, int]) -> int:
+    """How many descriptors a process will be able to have once the limits are set."""
+    return _bounded(resource.RLIMIT_NOFILE, limits["descriptors"])
+
+
+def _bounded(kind: int, value: int) -> int:
+    hard = resource.getrlimit(kind)[1]
+    return value if hard == resource.RLIM_INFINITY else min(value, hard)

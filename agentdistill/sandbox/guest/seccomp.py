@@ -107,16 +107,24 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
-def confine() -> int:
-    """Bind this process to the filter and return the notification descriptor, for the host. Raises OSError."""
-    machine = os.uname().machine
-    code = b"".join(struct.pack("=HBBI", *instruction) for instruction in program(machine))
-    body = _Program(len(code) // 8, code)
-    libc = ctypes.CDLL(None, use_errno=True)
-    number = ctypes.c_long(syscalls.NUMBERS[machine]["seccomp"])
-    mode, flags = ctypes.c_ulong(SET_MODE_FILTER), ctypes.c_ulong(FLAG_NEW_LISTENER)
-    listener = libc.syscall(number, mode, flags, ctypes.byref(body))
-    if listener < 0:
-        error = ctypes.get_errno()
-        raise OSError(error, f"seccomp: {os.strerror(error)}")
-    return int(listener)
+class Filter:
+    """The filter of this machine, made before the forks that it binds, so that none has to make its own."""
+
+    def __init__(self) -> None:
+        machine = os.uname().machine
+        code = b"".join(struct.pack("=HBBI", *instruction) for instruction in program(machine))
+        self._syscall = ctypes.CDLL(None, use_errno=True).syscall
+        self._arguments = (
+            ctypes.c_long(syscalls.NUMBERS[machine]["seccomp"]),
+            ctypes.c_ulong(SET_MODE_FILTER),
+            ctypes.c_ulong(FLAG_NEW_LISTENER),
+            ctypes.byref(_Program(len(code) // 8, code)),
+        )
+
+    def confine(self) -> int:
+        """Bind this process to the filter and return the notification descriptor, for the host. Raises OSError."""
+        listener = self._syscall(*self._arguments)
+        if listener < 0:
+            error = ctypes.get_errno()
+            raise OSError(error, f"seccomp: {os.strerror(error)}")
+        return int(listener)

@@ -17,8 +17,10 @@ import threading
 from typing import Any, NoReturn
 
 from . import hugepages, landlock, privileges, rlimits, seccomp
+from .children import Children
 from .interpreter import Interpreter
-from .node import Node, seed_everything
+from .node import Descriptors, Node
+from .seeds import seed_everything
 from .wire import Channel, ChannelClosed
 
 WARM_UPS = 20  # CPython 3.11 specialises code that has run 8 times
@@ -34,17 +36,11 @@ def main() -> NoReturn:
         except Exception as error:
             control.send({"error": f"{type(error).__name__}: {error}", "stage": stage.__name__})
             os._exit(1)
+    root = Root(spec)
+    share()
     control.send({"ready": True})
     try:
-        while True:
-            request, descriptor = control.receive()
-            if descriptor is None:
-                continue
-            with contextlib.suppress(OSError):  # no memory, no pids: the host sees the channel close
-                if os.fork() == 0:
-                    control.socket.close()
-                    episode(Channel(descriptor), spec, request["tools"])
-            os.close(descriptor)
+        serve(control, root)
     except (ChannelClosed, OSError):
         pass
     finally:
@@ -52,6 +48,24 @@ def main() -> NoReturn:
             os.kill(0, signal.SIGKILL)  # the group; as pid 1 of a namespace exiting does the same
         os._exit(0)
     raise AssertionError
+
+
+def serve(control: Channel, root: Root) -> None:
+    """Obey the host until it is gone. Raises ChannelClosed or OSError then."""
+    children = Children()
+    while True:
+        request, descriptor = control.receive()
+        if request["op"] == "wait":
+            control.send(children.ending(request["child"]))
+        elif descriptor is not None:
+            children.reap()
+            with contextlib.suppress(OSError):  # no memory, no pids: the host sees the channel close
+                pid = os.fork()
+                if pid == 0:
+                    control.socket.close()
+                    root.start(Channel(descriptor), request["tools"], request["code"])
+                children.add(request["id"], pid)
+            os.close(descriptor)
 
 
 def preload(spec: dict[str, Any]) -> None:
@@ -81,30 +95,33 @@ def confine(spec: dict[str, Any]) -> None:
     os.chdir("/")
     privileges.drop(spec["readable"])
     privileges.adopt_orphans()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps; orphaned candidates included
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if spec["landlock"]:
         landlock.restrict(spec["readable"])
+
+
+class Root:
+    """What the first candidates of every episode become: all that can be made before they are forked."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self._limits = spec["rlimits"]
+        self._filter = seccomp.Filter() if spec["seccomp"] else None
+        interpreter = Interpreter(spec["allowed_imports"], spec["output_characters"], spec["notices"])
+        self._node = Node(interpreter, spec["message_bytes"], Descriptors(rlimits.most_descriptors(self._limits)))
+
+    def start(self, channel: Channel, tools: list[dict[str, Any]], code: str) -> NoReturn:
+        """Confine this process, run `code`, and go on as the root of an episode."""
+        try:
+            rlimits.apply(self._limits)
+            self._node.offer(tools)
+            self._node.act(channel, code, self._filter.confine() if self._filter else None)
+            self._node.serve()
+        finally:
+            os._exit(1)
+
+
+def share() -> None:
+    """Put what is there now where forks share it best."""
     gc.collect()
     hugepages.collapse()
     gc.freeze()
-
-
-def episode(channel: Channel, spec: dict[str, Any], tools: list[dict[str, Any]]) -> NoReturn:
-    """Become the root of an episode."""
-    try:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        seed_everything()
-        interpreter = Interpreter(spec["allowed_imports"], spec["output_characters"], spec["notices"])
-        rlimits.apply(spec["rlimits"])
-        node = Node(channel, interpreter, tools, spec["message_bytes"])
-        interpreter.settle()
-        if spec["seccomp"]:
-            listener = seccomp.confine()
-            channel.greet(listener)
-            os.close(listener)
-        else:
-            channel.greet()
-        node.serve()
-    finally:
-        os._exit(1)
