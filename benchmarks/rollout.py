@@ -288,7 +288,7 @@ async def on_a_server(arguments: argparse.Namespace, params: Params) -> list[Row
                 server.url,
                 identity="benchmark",
                 api_key=server.key,
-                max_concurrency=256,
+                max_concurrency=arguments.concurrency,
                 timeout_seconds=600,
                 attempts=3,
             ) as model,
@@ -310,7 +310,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="times that both sides of a comparison run")
     parser.add_argument("--sag-episodes", type=int, default=128, help="of `samples` and beside smolagents")
     parser.add_argument("--candidates", type=int, default=8, help="N of self-consistent action generation")
-    parser.add_argument("--concurrency", type=int, default=256, help="episodes, and threads of smolagents")
+    parser.add_argument("--concurrency", type=int, default=384, help="episodes, requests, and threads of smolagents")
     parser.add_argument("--processes", type=int, default=2, help="copies of the model of the transformers backend")
     parser.add_argument("--rows", type=int, default=128, help="sequences that each of those decodes at once")
     arguments = parser.parse_args()
