@@ -15,10 +15,9 @@ from agentdistill.sandbox.calls import ToolDesk
 from agentdistill.sandbox.channel import Channel, ChannelClosed, ChannelViolation
 from agentdistill.sandbox.gate import ForkGate
 from agentdistill.sandbox.limits import Limits
+from agentdistill.sandbox.parent import START_SECONDS, Parent
 from agentdistill.sandbox.process import Process
 
-START_SECONDS = 60.0  # a fork takes milliseconds; more only on an overloaded machine
-MOST_STALE_MESSAGES = 16
 DEEPEST_ARGUMENT = 50  # levels of lists and dicts; a record nested some 190 deep could not be read again
 CALL_FLOOD = 5  # times the permitted tool calls; code that goes on asking is killed
 WAIT_SECONDS = 5.0  # for its parent to say what it died of
@@ -46,8 +45,7 @@ class Candidate:
         self.gate = gate
         self.refused_forks = 0
         self.forbidden = False
-        self._requests = 0
-        self._asking = asyncio.Lock()  # one request at a time
+        self._parent = Parent(channel) if gate is None else Parent(channel, partial(gate.permit, process.pid))
 
     def kill(self) -> None:
         self.process.kill()
@@ -61,33 +59,14 @@ class Candidate:
         """
         channel, theirs = Channel.pair(message_bytes)
         try:
-            async with self._asking:
-                if self.gate is not None:
-                    self.gate.permit(self.process.pid)
-                self._requests += 1
-                number = self._requests
-                request = {"op": "fork", "id": number, "code": code}
-                with theirs:
-                    await self.channel.send(request, theirs.fileno(), seconds=START_SECONDS)
+            number = await self._parent.fork(theirs, {"code": code})
             pid, descriptor = await channel.greeting(START_SECONDS)
             if descriptor is not None:
                 os.close(descriptor)
-            return Candidate(channel, Process(pid), partial(self._ending_of, number), self.gate)
+            return Candidate(channel, Process(pid), partial(self._parent.ending, number), self.gate)
         except BaseException:
             channel.close()
             raise
-
-    async def _ending_of(self, child: int, seconds: float) -> dict[str, Any]:
-        """Ask for the wait status of the copy made by request `child`. What the code left in the channel is skipped."""
-        async with self._asking:
-            self._requests += 1
-            number = self._requests
-            await self.channel.send({"op": "wait", "id": number, "child": child}, seconds=seconds)
-            for _ in range(MOST_STALE_MESSAGES):
-                answer = await self.channel.receive(seconds)
-                if answer.get("id") == number:
-                    return answer
-        raise ChannelViolation("it answers something else than it is asked")
 
     def refuse_fork(self, most: int) -> None:
         """Count a refused fork; code that keeps trying is killed, because each try costs the host time."""

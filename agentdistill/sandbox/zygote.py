@@ -14,10 +14,11 @@ from typing import IO, Any, Self
 
 from agentdistill.errors import SandboxError
 from agentdistill.sandbox import launch
-from agentdistill.sandbox.candidate import START_SECONDS, Candidate
+from agentdistill.sandbox.candidate import Candidate
 from agentdistill.sandbox.channel import Channel, ChannelClosed, ChannelViolation
 from agentdistill.sandbox.gate import ForkGate
 from agentdistill.sandbox.launch import Isolation
+from agentdistill.sandbox.parent import START_SECONDS, Parent
 from agentdistill.sandbox.process import Process
 
 FORKS_AT_ONCE = 64  # the kernel limits how many descriptors may be under way, where few may be open
@@ -36,8 +37,7 @@ class Zygote:
         self._control = control
         self._message_bytes = message_bytes
         self._gated = gated
-        self._requests = 0
-        self._asking = asyncio.Lock()  # one at a time
+        self._parent = Parent(control)
         self._forking = asyncio.Semaphore(FORKS_AT_ONCE)
 
     @classmethod
@@ -79,18 +79,15 @@ class Zygote:
         """Fork an episode's first state into a candidate that runs `code`, which can call `tools`. `on_refused` is
         told the pid of a process that tries to fork. Raises SandboxError, and OSError when descriptors run out."""
         async with self._forking:
-            return await self._fork({"tools": tools, "code": code}, on_refused)
+            return await self._fork(code, tools, on_refused)
 
-    async def _fork(self, wanted: dict[str, Any], on_refused: Callable[[int], None]) -> Candidate:
+    async def _fork(self, code: str, tools: list[dict[str, Any]], on_refused: Callable[[int], None]) -> Candidate:
         channel, theirs = Channel.pair(self._message_bytes)
         descriptor = None
         try:
-            async with self._asking:
-                self._requests += 1
-                number = self._requests
-                request = {"op": "fork", "id": number, **wanted}
-                with theirs:
-                    await self._control.send(request, theirs.fileno(), seconds=START_SECONDS)
+            number = await self._parent.fork(theirs, {"tools": tools})
+            # Not through the zygote: what it has read is in its memory, and so in that of the next episode.
+            await channel.send({"op": "run", "code": code}, seconds=START_SECONDS)
             pid, descriptor = await channel.greeting(START_SECONDS)
             if self._gated and descriptor is None:
                 raise ChannelViolation("it sent no notification descriptor")
@@ -106,12 +103,7 @@ class Zygote:
                 f"sandbox was killed ({type(error).__name__})."
             ) from error
         gate = None if descriptor is None else ForkGate(descriptor, on_refused)
-        return Candidate(channel, process, partial(self._ending, number), gate)
-
-    async def _ending(self, child: int, seconds: float) -> dict[str, Any]:
-        async with self._asking:
-            await self._control.send({"op": "wait", "child": child}, seconds=seconds)
-            return await self._control.receive(seconds)
+        return Candidate(channel, process, partial(self._parent.ending, number), gate)
 
     async def stop(self) -> None:
         """Kill the zygote and everything forked from it."""

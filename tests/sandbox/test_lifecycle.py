@@ -130,6 +130,35 @@ def test_a_killed_host_takes_all_with_it(offered_rung: Isolation) -> None:
     assert [pid for pid in family if alive(pid)] == []
 
 
+def holds(pid: int, text: bytes) -> bool:
+    """Whether the memory of the process contains `text`."""
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            start, end = (int(number, 16) for number in line.split()[0].split("-"))
+            if line.split()[1].startswith("rw"):
+                memory.seek(start)
+                if text in memory.read(end - start):
+                    return True
+    return False
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may read the memory of a process that cannot be dumped")
+@pytest.mark.parametrize("rung", RUNGS)
+async def test_the_code_of_an_episode_never_reaches_the_process_that_the_next_one_is_forked_from(
+    rung: Isolation,
+) -> None:
+    box = await started(rung)
+    await steady()
+    parents = {pid for pid in below(os.getpid()) if alive(pid)}
+    session = await box.session()
+    await session.try_all(["x = 'tangerine' + str(6 * 7)"])
+    await session.keep(0)
+    assert session._node is not None
+    assert holds(session._node.process.pid, b"tangerine42")
+    assert [pid for pid in parents if holds(pid, b"tangerine")] == []
+    await box.__aexit__(None, None, None)
+
+
 async def test_a_cancelled_step_leaves_the_session_usable() -> None:
     box = await started("B")
     session = await box.session()

@@ -38,16 +38,15 @@ class Node:
 
     def offer(self, tools: Sequence[dict[str, Any]]) -> None:
         """Let the code call `tools`, which the host answers."""
-        self.functions |= {tool["name"]: self._stub(tool) for tool in tools}
+        self.functions = {tool["name"]: self._stub(tool) for tool in tools} | self.functions
 
-    def act(self, channel: Channel, code: str, greeting: int | None = None) -> None:
-        """Speak on `channel` from now on, pass the descriptor `greeting` along, run `code` and report."""
+    def greet(self, channel: Channel, listener: int | None = None) -> None:
+        """Speak on `channel` from now on, and pass along the descriptor `listener`, which is closed here."""
         self.channel = channel
         self.children = Children()
-        channel.greet(greeting)
-        if greeting is not None:
-            os.close(greeting)
-        channel.send(self.interpreter.run(code, self.functions))
+        channel.greet(listener)
+        if listener is not None:
+            os.close(listener)
 
     def serve(self) -> NoReturn:
         """Obey the host until it closes the channel."""
@@ -56,6 +55,8 @@ class Node:
                 message, descriptor = self.channel.receive()
                 if message["op"] == "fork":
                     self._fork(message, descriptor)
+                elif message["op"] == "run":
+                    self._run(message["code"])
                 elif message["op"] == "wait":
                     self.channel.send({"id": message["id"], **self.children.ending(message["child"])})
         except (ChannelClosed, OSError):
@@ -79,7 +80,11 @@ class Node:
             self.children.add(message["id"], pid)
             return
         self.descriptors.neutralise(descriptor)
-        self.act(Channel(descriptor), message["code"])
+        self.greet(Channel(descriptor))
+        self._run(message["code"])
+
+    def _run(self, code: str) -> None:
+        self.channel.send(self.interpreter.run(code, self.functions))
 
     def _final_answer(self, answer: Any) -> NoReturn:
         """Give the final answer. The code ends here."""

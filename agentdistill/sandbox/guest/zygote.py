@@ -1,7 +1,8 @@
 """The first process inside: it imports what episodes need once, gives up its privileges, and forks episodes.
 
-Started with its control socket as descriptor number `argv[1]`. Single-threaded, runs none of the model's code. When
-the host is gone (the control socket reads end-of-file) it kills its whole process group, itself included.
+Started with its control socket as descriptor number `argv[1]`. Single-threaded. The model's code neither runs here nor
+passes through. When the host is gone (the control socket reads end-of-file) it kills its whole process group, itself
+included.
 """
 
 from __future__ import annotations
@@ -56,14 +57,14 @@ def serve(control: Channel, root: Root) -> None:
     while True:
         request, descriptor = control.receive()
         if request["op"] == "wait":
-            control.send(children.ending(request["child"]))
+            control.send({"id": request["id"], **children.ending(request["child"])})
         elif descriptor is not None:
             children.reap()
             with contextlib.suppress(OSError):  # no memory, no pids: the host sees the channel close
                 pid = os.fork()
                 if pid == 0:
                     control.socket.close()
-                    root.start(Channel(descriptor), request["tools"], request["code"])
+                    root.start(Channel(descriptor), request["tools"])
                 children.add(request["id"], pid)
             os.close(descriptor)
 
@@ -83,7 +84,7 @@ def warm_up(spec: dict[str, Any]) -> None:
     host, guest = (Channel(end.detach()) for end in socket.socketpair())
     interpreter = Interpreter(spec["allowed_imports"], spec["output_characters"], spec["notices"])
     for _ in range(WARM_UPS):
-        host.send({"op": "fork", "id": 0, "code": "1 + 1"})
+        host.send({"op": "run", "code": "1 + 1"})
         message, _ = guest.receive()
         guest.send(interpreter.run(message["code"], {}))
         host.receive()
@@ -109,12 +110,12 @@ class Root:
         interpreter = Interpreter(spec["allowed_imports"], spec["output_characters"], spec["notices"])
         self._node = Node(interpreter, spec["message_bytes"], Descriptors(rlimits.most_descriptors(self._limits)))
 
-    def start(self, channel: Channel, tools: list[dict[str, Any]], code: str) -> NoReturn:
-        """Confine this process, run `code`, and go on as the root of an episode."""
+    def start(self, channel: Channel, tools: list[dict[str, Any]]) -> NoReturn:
+        """Confine this process and go on as the root of an episode, which is told on `channel` what to run first."""
         try:
             rlimits.apply(self._limits)
             self._node.offer(tools)
-            self._node.act(channel, code, self._filter.confine() if self._filter else None)
+            self._node.greet(channel, self._filter.confine() if self._filter else None)
             self._node.serve()
         finally:
             os._exit(1)
