@@ -17,7 +17,6 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 from types import TracebackType
 from typing import Self
 
@@ -29,6 +28,7 @@ from agentdistill.sandbox.calls import ToolDesk
 from agentdistill.sandbox.launch import SOURCE, Isolation
 from agentdistill.sandbox.limits import Limits
 from agentdistill.sandbox.session import Session
+from agentdistill.sandbox.versions import versions
 from agentdistill.sandbox.zygote import PreloadError, Zygote
 from agentdistill.store.digest import digest_files
 
@@ -112,7 +112,8 @@ class Sandbox:
         package."""
         return content_id(
             sys.version,
-            [(name, _version(name)) for name in self._allowed_imports],
+            sorted(self._allowed_imports),
+            versions(self._allowed_imports),
             self._preload,
             dataclasses.asdict(self._limits),
             self.isolation,
@@ -200,11 +201,3 @@ class Sandbox:
             reason = f"code could {', '.join(leaks)}."
         await self.__aexit__(None, None, None)
         return reason
-
-
-def _version(package: str) -> str | None:
-    """The version of an installed package; None for what comes with Python or is absent."""
-    try:
-        return metadata.version(package.partition(".")[0])
-    except metadata.PackageNotFoundError:
-        return None

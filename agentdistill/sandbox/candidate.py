@@ -6,17 +6,15 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
 from agentdistill.records import Outcome, ToolCall
 from agentdistill.sandbox.calls import ToolDesk
-from agentdistill.sandbox.channel import Channel, ChannelClosed, ChannelViolation
+from agentdistill.sandbox.channel import ChannelClosed, ChannelViolation
 from agentdistill.sandbox.gate import ForkGate
 from agentdistill.sandbox.limits import Limits
-from agentdistill.sandbox.parent import START_SECONDS, Parent
-from agentdistill.sandbox.process import Process
+from agentdistill.sandbox.parent import Child, Parent
 
 DEEPEST_ARGUMENT = 50  # levels of lists and dicts; a record nested some 190 deep could not be read again
 CALL_FLOOD = 5  # times the permitted tool calls; code that goes on asking is killed
@@ -24,49 +22,42 @@ WAIT_SECONDS = 5.0  # for its parent to say what it died of
 DEATH_SECONDS = 0.2  # how long a process that closed its channel gets to be dead before it is killed
 
 
-Ending = Callable[[float], Awaitable[dict[str, Any]]]
-
-
 class Candidate:
     """A process and its channel. Kept, it is the session's node, which forks further ones; `kill` ends it.
 
     Args:
-        channel: to the process, owned.
-        process: the handle on it, owned.
-        ending: asks its parent for its wait status, for so many seconds at most. Raises ChannelClosed,
-            ChannelViolation, TimeoutError.
+        child: the process, waiting for what it is to run; owned.
+        parent: the process that forked it.
+        message_bytes: the largest message accepted from its children.
         gate: the fork gate of its episode's root and all below, None without isolation.
     """
 
-    def __init__(self, channel: Channel, process: Process, ending: Ending, gate: ForkGate | None) -> None:
-        self.channel = channel
-        self.process = process
-        self.ending = ending
+    def __init__(self, child: Child, parent: Parent, message_bytes: int, gate: ForkGate | None) -> None:
+        self.channel = child.channel
+        self.process = child.process
         self.gate = gate
         self.refused_forks = 0
         self.forbidden = False
-        self._parent = Parent(channel) if gate is None else Parent(channel, partial(gate.permit, process.pid))
+        self._child = child
+        self._parent = parent
+        self._message_bytes = message_bytes
+        permit = () if gate is None else (partial(gate.permit, child.process.pid),)
+        self._children = Parent(child.channel, message_bytes, *permit)
 
     def kill(self) -> None:
         self.process.kill()
         self.channel.close()
 
-    async def fork(self, code: str, message_bytes: int) -> Candidate:
-        """Fork this process, as a node, into a candidate that starts on `code` at once.
+    async def fork(self) -> Candidate:
+        """Fork this process, as a node. Raises what `Parent.fork` does."""
+        child = await self._children.fork()
+        if child.descriptor is not None:
+            os.close(child.descriptor)
+        return Candidate(child, self._children, self._message_bytes, self.gate)
 
-        Raises ChannelClosed, ChannelViolation, TimeoutError or ProcessLookupError when there is none, and another
-        OSError when descriptors run out.
-        """
-        channel, theirs = Channel.pair(message_bytes)
-        try:
-            number = await self._parent.fork(theirs, {"code": code})
-            pid, descriptor = await channel.greeting(START_SECONDS)
-            if descriptor is not None:
-                os.close(descriptor)
-            return Candidate(channel, Process(pid), partial(self._parent.ending, number), self.gate)
-        except BaseException:
-            channel.close()
-            raise
+    async def ending(self, seconds: float) -> dict[str, Any]:
+        """Ask its parent how it ended. Raises what `Parent.ending` does."""
+        return await self._parent.ending(self._child.number, seconds)
 
     def refuse_fork(self, most: int) -> None:
         """Count a refused fork; code that keeps trying is killed, because each try costs the host time."""
@@ -105,13 +96,14 @@ class Run:
         self.tool_calls: list[ToolCall] = []
         self.seconds = 0.0
 
-    async def outcome(self) -> Outcome:
-        """Follow the run to its end. Errors of the code are in the outcome; those of a tool pass through.
+    async def outcome(self, code: str) -> Outcome:
+        """Have `code` run, and follow it to its end. Its errors are in the outcome; those of a tool pass through.
 
         Raises:
             ChannelClosed: the process died or closed its channel; `died` tells why.
         """
         try:
+            await self._send({"op": "run", "code": code})
             return await self._converse()
         except ChannelViolation as violation:
             self.candidate.kill()
@@ -144,7 +136,10 @@ class Run:
             self.seconds += loop.time() - started
             remaining -= loop.time() - started
             if message.get("op") != "call":
-                return self._finished(message)
+                outcome = self._finished(message)
+                if warned and outcome.error_kind not in ("wall", "cpu"):  # it caught that, or was just done
+                    return self._failed("wall", f"TimeLimit: {limits.notices()['wall']}")
+                return outcome
             await self._send(await self._call_tool(message))
             await asyncio.sleep(0)  # a flood of calls must leave the event loop to others
 
@@ -189,16 +184,17 @@ class Run:
         with contextlib.suppress(ChannelClosed, ChannelViolation, TimeoutError):
             reply = await self.candidate.ending(WAIT_SECONDS)
             status, cpu_seconds = reply.get("status"), reply.get("cpu_seconds")
-        if not isinstance(status, int):
+        if not (isinstance(status, int) and 0 <= status < 1 << 16):  # a node's code may have forged it
             return self._failed("killed", "The interpreter died while it ran the code.")
         if isinstance(cpu_seconds, int | float) and cpu_seconds >= self.limits.cpu_seconds:
             spent = f"{self.limits.cpu_seconds} seconds of computing"
             return self._failed("cpu", f"The code was killed after {spent}. Make it do less work.")
         if not os.WIFSIGNALED(status):
             return self._failed("killed", "The interpreter ended while it ran the code.")
-        name = signal.Signals(os.WTERMSIG(status)).name
-        if name == "SIGKILL":
+        number = os.WTERMSIG(status)
+        if number == signal.SIGKILL:
             return self._failed("memory", "The code was killed, most likely because the machine ran out of memory.")
+        name = next((known.name for known in signal.Signals if known == number), f"signal {number}")
         return self._failed("killed", f"The code crashed the interpreter ({name}).")
 
 

@@ -6,13 +6,13 @@ run again takes them from the ledger and opens no interpreter, and what several 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from agentdistill.errors import SandboxError
 from agentdistill.protocols import Session
 from agentdistill.records import Outcome
 from agentdistill.store.ledger import Ledger, Request
+from agentdistill.store.to_the_end import to_the_end
 
 
 class LedgerSession:
@@ -63,7 +63,7 @@ class LedgerSession:
             # What is known was not run: the first to run may be one of the later candidates.
             run = self._session.try_more if self._session and self._ran else (await self._catch_up()).try_all
             ran = await run([codes[index] for index in missing])
-            made = iter(await asyncio.to_thread(self._stored, [requests[index] for index in missing], ran))
+            made = iter(await to_the_end(self._stored, [requests[index] for index in missing], ran))
             first = len(self._outcomes)
             self._places |= {first + index: place for place, index in enumerate(missing, len(self._ran))}
             self._ran += ran
@@ -79,8 +79,9 @@ class LedgerSession:
         given = self._outcomes[index]
         if index in self._places and self._session is not None:
             place = self._places[index]
-            await self._session.keep(place)
-            self._reached += 1
+            if self._ran[place].ok:  # else what stands is what another episode came to; catching up tries once more
+                await self._session.keep(place)
+                self._reached += 1
             self._came_again(self._ran[place], given)
         self._kept.append(self._codes[index])
         self._given.append(given)

@@ -101,7 +101,7 @@ class Session:
         await slot.take()
         try:
             try:
-                candidate = await self._fork(code)
+                candidate = await self._fork()
             except (ChannelClosed, ChannelViolation, TimeoutError, ProcessLookupError):
                 return Outcome(ok=False, error=DESTROYED, error_kind="killed")
             except OSError as error:
@@ -111,18 +111,18 @@ class Session:
             self._candidates[index] = candidate
             run = Run(candidate, self._limits, self._desk, slot)
             try:
-                return await run.outcome()
+                return await run.outcome(code)
             except ChannelClosed:
                 return await run.died()
         finally:
             slot.give()
 
-    async def _fork(self, code: str) -> Candidate:
+    async def _fork(self) -> Candidate:
         if self.closed:
             raise ChannelClosed
         if self._node is None:
-            return await self._zygote.fork(code, self._desk.describe(), self._on_refused_fork)
-        return await self._node.fork(code, self._limits.message_bytes)
+            return await self._zygote.fork(self._desk.describe(), self._on_refused_fork)
+        return await self._node.fork()
 
     def _on_refused_fork(self, pid: int) -> None:
         for candidate in self._candidates:

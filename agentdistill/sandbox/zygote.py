@@ -9,7 +9,6 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Callable
-from functools import partial
 from typing import IO, Any, Self
 
 from agentdistill.errors import SandboxError
@@ -19,7 +18,6 @@ from agentdistill.sandbox.channel import Channel, ChannelClosed, ChannelViolatio
 from agentdistill.sandbox.gate import ForkGate
 from agentdistill.sandbox.launch import Isolation
 from agentdistill.sandbox.parent import START_SECONDS, Parent
-from agentdistill.sandbox.process import Process
 
 FORKS_AT_ONCE = 64  # the kernel limits how many descriptors may be under way, where few may be open
 MOST_ERROR_CHARACTERS = 2000
@@ -37,7 +35,7 @@ class Zygote:
         self._control = control
         self._message_bytes = message_bytes
         self._gated = gated
-        self._parent = Parent(control)
+        self._parent = Parent(control, message_bytes)
         self._forking = asyncio.Semaphore(FORKS_AT_ONCE)
 
     @classmethod
@@ -75,35 +73,23 @@ class Zygote:
                 raise SandboxError(f"The interpreter could not be prepared: {answer['error']}.")
         return zygote
 
-    async def fork(self, code: str, tools: list[dict[str, Any]], on_refused: Callable[[int], None]) -> Candidate:
-        """Fork an episode's first state into a candidate that runs `code`, which can call `tools`. `on_refused` is
-        told the pid of a process that tries to fork. Raises SandboxError, and OSError when descriptors run out."""
+    async def fork(self, tools: list[dict[str, Any]], on_refused: Callable[[int], None]) -> Candidate:
+        """Fork an episode's first state into a candidate whose code can call `tools`. `on_refused` is told the pid of a
+        process that tries to fork. Raises SandboxError, and OSError when descriptors run out."""
         async with self._forking:
-            return await self._fork(code, tools, on_refused)
-
-    async def _fork(self, code: str, tools: list[dict[str, Any]], on_refused: Callable[[int], None]) -> Candidate:
-        channel, theirs = Channel.pair(self._message_bytes)
-        descriptor = None
-        try:
-            number = await self._parent.fork(theirs, {"tools": tools})
-            # Not through the zygote: what it has read is in its memory, and so in that of the next episode.
-            await channel.send({"op": "run", "code": code}, seconds=START_SECONDS)
-            pid, descriptor = await channel.greeting(START_SECONDS)
-            if self._gated and descriptor is None:
-                raise ChannelViolation("it sent no notification descriptor")
-            process = Process(pid)
-        except BaseException as error:
-            channel.close()
-            if descriptor is not None:
-                os.close(descriptor)
-            if not isinstance(error, (ChannelClosed, ChannelViolation, TimeoutError, ProcessLookupError)):
-                raise
-            raise SandboxError(
-                "The sandbox could not start an episode. Either the machine is out of memory or processes, or the "
-                f"sandbox was killed ({type(error).__name__})."
-            ) from error
-        gate = None if descriptor is None else ForkGate(descriptor, on_refused)
-        return Candidate(channel, process, partial(self._parent.ending, number), gate)
+            try:
+                child = await self._parent.fork(tools=tools)
+            except (ChannelClosed, ChannelViolation, TimeoutError, ProcessLookupError) as error:
+                raise SandboxError(
+                    "The sandbox could not start an episode. Either the machine is out of memory or processes, or the "
+                    f"sandbox was killed ({type(error).__name__})."
+                ) from error
+        gate = None if child.descriptor is None else ForkGate(child.descriptor, on_refused)
+        candidate = Candidate(child, self._parent, self._message_bytes, gate)
+        if self._gated and gate is None:
+            candidate.kill()
+            raise SandboxError("The sandbox started an episode without its filter; nothing was run in it.")
+        return candidate
 
     async def stop(self) -> None:
         """Kill the zygote and everything forked from it."""

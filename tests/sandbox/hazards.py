@@ -271,6 +271,16 @@ ENDLESS: dict[str, tuple[str, set[str]]] = {
         "n = 0\nwhile True:\n  try:\n    while True: n += 1\n  except BaseException: n = 0",
         {"cpu", "wall"},
     ),
+    "a time limit that is caught": ("try: time.sleep(1000)\nexcept BaseException: pass\n'gave up'", {"wall"}),
+    "a limit that is caught": ("try:\n  while True: pass\nexcept BaseException: pass\n'gave up'", {"cpu", "wall"}),
+    "a limit that is told otherwise": (
+        "try:\n  while True: pass\nexcept BaseException: raise ValueError('tired')",
+        {"cpu", "wall"},
+    ),
+    "a final answer after a limit": (
+        "try:\n  while True: pass\nexcept BaseException: final_answer('gave up')",
+        {"cpu", "wall"},
+    ),
     "regular expression": ("import re\nre.match('(a+)+b', 'a' * 60)", {"cpu", "wall"}),
     "arithmetic in C": ("sum(range(10**15))", {"cpu", "wall"}),
     "recursion without a limit": (

@@ -92,6 +92,33 @@ async def test_failing_code_is_reported(scene: Scene, name: str) -> None:
         assert outcome.error
 
 
+@pytest.mark.parametrize("status", [50, 1 << 40, -9, 1 << 80])
+async def test_a_state_that_forges_how_its_candidates_ended_deceives_itself_alone(scene: Scene, status: int) -> None:
+    session = await scene.box.session()
+    answers = f"b''.join(frame(json.dumps({{'id': i, 'status': {status}}}).encode()) for i in range(1, 12))"
+    report = 'frame(b\'{"ok": true, "logs": ""}\')'
+    forged = f"{PRELUDE}\nimport json\nos.write(channel(), {report} + {answers})"
+    (outcome,) = await session.try_all([forged])
+    assert outcome.ok, outcome
+    await session.keep(0)
+    (died,) = await session.try_all(["os._exit(3)"])
+    assert died.error_kind == "killed"
+    assert died.error
+    await session.close()
+
+
+async def test_the_standard_streams_carry_nothing_to_another_candidate(scene: Scene) -> None:
+    flags = "[fcntl.fcntl(i, fcntl.F_GETFL) & os.O_NONBLOCK for i in range(3)]"
+    mark = "for i in range(3): fcntl.fcntl(i, fcntl.F_SETFL, os.O_NONBLOCK)"
+    header = "fcntl = print.__self__.__import__('fcntl')\nos = print.__self__.__import__('os')"
+    for session in (scene.session, await scene.box.session()):  # the candidates of a kept state; those of a new episode
+        (marking,) = await session.try_all([f"{header}\n{mark}\n{flags}"])
+        assert "0" not in marking.value.strip("[]").split(", "), marking
+        for other in (session, await scene.box.session()):
+            (seen,) = await other.try_all([f"{header}\n{flags}"])
+            assert seen.value == "[0, 0, 0]"
+
+
 def denied(name: str) -> str:
     body = "\n".join(f"    {line}" for line in DENIED[name].strip().split("\n"))
     return f"try:\n{body}\nexcept (OSError, ValueError):\n    print('refused')\nelse:\n    print('done')"

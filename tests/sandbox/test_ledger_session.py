@@ -142,6 +142,25 @@ async def test_of_two_processes_the_first_answer_stands(tmp_path: Path) -> None:
         assert outcome.value == "1"
 
 
+async def test_an_action_that_succeeded_elsewhere_and_failed_here_is_tried_again_for_its_state(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l") as ledger:
+        flaky = Request.action("code", [], "flaky()")
+
+        class Raced(LocalSession):
+            async def try_all(self, codes: Sequence[str]) -> list[Outcome]:
+                if codes == ["flaky()"] and not self.ran:
+                    ledger.put(flaky, Outcome(ok=True, value="1"))  # by another episode, meanwhile
+                    self.ran += codes
+                    return [Outcome(ok=False, error="unlucky", error_kind="exception")]
+                return await super().try_all(["x = 1" if code == "flaky()" else code for code in codes])
+
+        session = LedgerSession(Raced().open, ledger, "code")
+        await session.try_all(["flaky()"])
+        await session.keep(0)
+        (outcome,) = await session.try_all(["x"])
+        assert outcome.value == "1"
+
+
 async def test_nothing_is_kept_of_a_state_that_came_out_otherwise_than_it_was_shown(tmp_path: Path) -> None:
     bare = Answering(Outcome(ok=True, value="0.1"))
     with Ledger(tmp_path / "l") as ledger:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import resource
 import signal
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from agentdistill.errors import SandboxError
-from agentdistill.sandbox import Isolation, Sandbox
+from agentdistill.sandbox import Isolation, Sandbox, parent
 from tests.processes import alive, below
 from tests.sandbox.conftest import LIMITS, started
 
@@ -220,6 +221,45 @@ async def test_too_few_descriptors_are_an_error_that_names_the_cure() -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         await box.__aexit__(None, None, None)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_a_candidate_that_cannot_be_held_does_not_run(monkeypatch: pytest.MonkeyPatch, kept: bool) -> None:
+    box = await started("B")
+    session = await box.session()
+    if kept:
+        await session.try_all(["1"])
+        await session.keep(0)
+    before = await steady()
+
+    def no_descriptor(pid: int) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(parent, "Process", no_descriptor)
+    with pytest.raises(SandboxError, match="ulimit -n"):
+        await session.try_all(["while True: pass"])
+    assert await settled(before) == before
+    await box.__aexit__(None, None, None)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_a_candidate_that_is_given_up_while_it_starts_does_not_run(kept: bool) -> None:
+    box = await started("B")
+    session = await box.session()
+    if kept:
+        await session.try_all(["1"])
+        await session.keep(0)
+    before = await steady()
+    for turns in range(1, 8):
+        step = asyncio.create_task(session.try_all(["while True: pass"]))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        time.sleep(0.05)  # noqa: ASYNC251 - the event loop is busy: the process greets, and nobody has read it
+        step.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await step
+    assert await settled(before) == before
+    await box.__aexit__(None, None, None)
 
 
 async def test_using_it_before_entering_is_an_error() -> None:

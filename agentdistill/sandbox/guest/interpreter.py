@@ -83,6 +83,7 @@ class Interpreter:
     def run(self, code: str, functions: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
         """Execute `code` with `functions` injected and return the report that goes to the host. Never raises."""
         self.output = Capture(self.output_characters)
+        self.limit: TimeLimit | None = None  # the first that struck
         self.namespace.update(functions)
         sys.stdout = sys.stderr = self.output
         for number in LIMIT_SIGNALS:
@@ -93,6 +94,8 @@ class Interpreter:
             except BaseException as error:
                 _restore_builtins(_builtins_as_they_were)
                 report = self._failure(error)
+            if self.limit is not None and report.get("error_kind") != self.limit.kind:
+                report = self._failure(self.limit)  # the code caught it: what it did then, another run would not
         except BaseException as error:  # a limit struck while the first error was being described, or memory is gone
             report = {"ok": False, "logs": "", "error": type(error).__name__, "error_kind": kind_of(error)}
         self.settle()
@@ -110,6 +113,8 @@ class Interpreter:
 
     def final(self, answer: Any) -> dict[str, Any]:
         """The report of an action that called `final_answer(answer)`: what it did after the call does not count."""
+        if self.limit is not None:
+            return self._failure(self.limit)
         return {
             "ok": True,
             "logs": self.output.text(),
@@ -151,7 +156,9 @@ class Interpreter:
 
     def _on_limit(self, number: int, _frame: object) -> NoReturn:
         kind = LIMIT_SIGNALS[number]
-        raise TimeLimit(kind, self.notices[kind])
+        error = TimeLimit(kind, self.notices[kind])
+        self.limit = self.limit or error
+        raise error
 
     def _text(self, value: Any) -> str:
         return cut(without_addresses(value if isinstance(value, str) else repr(value)), self.output_characters)

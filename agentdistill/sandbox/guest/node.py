@@ -15,8 +15,6 @@ from .children import Children
 from .interpreter import Interpreter
 from .wire import Channel, ChannelClosed, frame
 
-FIRST_DESCRIPTOR = 3
-
 _fork = os.fork
 _exit = os._exit
 
@@ -56,7 +54,7 @@ class Node:
                 if message["op"] == "fork":
                     self._fork(message, descriptor)
                 elif message["op"] == "run":
-                    self._run(message["code"])
+                    self.channel.send(self.interpreter.run(message["code"], self.functions))
                 elif message["op"] == "wait":
                     self.channel.send({"id": message["id"], **self.children.ending(message["child"])})
         except (ChannelClosed, OSError):
@@ -66,7 +64,7 @@ class Node:
         raise AssertionError
 
     def _fork(self, message: dict[str, Any], descriptor: int | None) -> None:
-        """Fork a candidate that runs the code of `message`. If that fails, the host sees its channel close."""
+        """Fork a candidate, which goes on in `serve`. If that fails, the host sees its channel close."""
         if descriptor is None:
             raise ChannelClosed
         self.children.reap()
@@ -81,10 +79,6 @@ class Node:
             return
         self.descriptors.neutralise(descriptor)
         self.greet(Channel(descriptor))
-        self._run(message["code"])
-
-    def _run(self, code: str) -> None:
-        self.channel.send(self.interpreter.run(code, self.functions))
 
     def _final_answer(self, answer: Any) -> NoReturn:
         """Give the final answer. The code ends here."""
@@ -127,10 +121,10 @@ class Node:
 
 
 class Descriptors:
-    """All descriptor numbers below `limit`, but the standard ones."""
+    """All descriptor numbers below `limit`."""
 
     def __init__(self, limit: int) -> None:
-        self._numbers = range(FIRST_DESCRIPTOR, limit)
+        self._numbers = range(limit)
         self._poll = select.poll()
         for descriptor in self._numbers:
             self._poll.register(descriptor, 0)
@@ -138,8 +132,9 @@ class Descriptors:
     def neutralise(self, keep: int) -> None:
         """Put /dev/null in the place of every inherited descriptor but `keep`.
 
-        Pipes, sockets and file offsets are shared across a fork: a losing candidate could speak to the winner through
-        them. The numbers stay taken, so that a stale file object that is closed later closes nothing else.
+        Pipes, sockets, file offsets and flags are shared across a fork, those of the standard streams as well: a losing
+        candidate could speak to the winner through them. The numbers stay taken, so that a stale file object that is
+        closed later closes nothing else.
         """
         null = os.open(os.devnull, os.O_RDWR)
         closed = {descriptor for descriptor, event in self._poll.poll(0) if event & select.POLLNVAL}

@@ -113,6 +113,7 @@ class Root:
     def start(self, channel: Channel, tools: list[dict[str, Any]]) -> NoReturn:
         """Confine this process and go on as the root of an episode, which is told on `channel` what to run first."""
         try:
+            self._node.descriptors.neutralise(channel.socket.fileno())
             rlimits.apply(self._limits)
             self._node.offer(tools)
             self._node.greet(channel, self._filter.confine() if self._filter else None)
