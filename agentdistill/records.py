@@ -182,7 +182,8 @@ class Trajectory(Record):
     """One attempt at one problem. A chain of thought is a trajectory of one sampled message and no steps.
 
     `messages` is exactly what the model saw and wrote. `id` hashes what identifies the attempt, so a rerun gives the
-    same id. `error` is the infrastructure's failure, if that is what stopped it.
+    same id. `truncated` marks a chain of thought that the token limit ended; the candidates of steps are marked one by
+    one. `error` is the infrastructure's failure, if that is what stopped it.
     """
 
     id: str
@@ -196,6 +197,7 @@ class Trajectory(Record):
     usage: Usage
     prefix: str | None  # the first-thought prefix, if one was forced
     prefill: Literal["continued", "prompted"] | None = None  # how that prefix was honoured
+    truncated: bool = False
     error: str | None = None
     seconds: float = Field(default=0.0, exclude=True)
 

@@ -61,6 +61,7 @@ class Reasoner:
                 first_attempt + i,
                 (*prompt, Message(role="assistant", text=completion.text, sampled=True)),
                 answer=stated_answer(completion.text),
+                truncated=completion.truncated,
                 # The request was one: its prompt, its number and its price go to the first trajectory.
                 usage=(reply.usage if i == 0 else Usage()).model_copy(
                     update={"completion_tokens": completion.completion_tokens}
@@ -141,6 +142,7 @@ class Reasoner:
         *,
         answer: str | None,
         usage: Usage,
+        truncated: bool = False,
         steps: tuple[Step, ...] = (),
         stop: Stop | None = None,
         error: str | None = None,
@@ -167,6 +169,7 @@ class Reasoner:
             stop=stop or ("answered" if answer is not None else "max_steps"),
             usage=usage,
             prefix=None,
+            truncated=truncated,
             error=error,
             seconds=seconds,
         )

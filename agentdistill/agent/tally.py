@@ -40,6 +40,7 @@ class Tally:
         if trajectory.prefix is not None:
             self._prefills[_honoured(trajectory)] += 1
         self._first_error = self._first_error or trajectory.error
+        self._truncated += trajectory.truncated
         for step in trajectory.steps:
             self._steps += 1
             for candidate in step.candidates:
@@ -58,7 +59,7 @@ class Tally:
             "candidates": self._candidates,
             "candidate_failure_rate": self._failures.total() / self._candidates if self._candidates else 0.0,
             "candidate_failures": dict(sorted(self._failures.items())),
-            "truncated_candidates": self._truncated,
+            "truncated": self._truncated,
             "prompt_tokens": self.usage.prompt_tokens,
             "completion_tokens": self.usage.completion_tokens,
             "requests": self.usage.requests,

@@ -38,6 +38,10 @@ class InBandError(Exception):
         self.code = code if isinstance(code, int) and 400 <= code < 600 else 500
 
 
+class BrokenOff(InBandError):
+    """It stands in place of the rest of a text."""
+
+
 class _Part(BaseModel):
     text: str = ""
 
@@ -78,7 +82,7 @@ def read_answer(content: bytes) -> Answer:
     """Read the body of a reply with status 200; a server may send anything.
 
     Raises:
-        InBandError: it is an error.
+        InBandError: it is an error, or a text of it ends in one (BrokenOff).
         ValueError: it is no chat completion; the message says what it is.
     """
     body = json.loads(content)
@@ -92,7 +96,7 @@ def read_answer(content: bytes) -> Answer:
         raise ValueError(f"{where}: {first['msg']}, in {content[:80]!r}") from error
     for choice in answer.choices:
         if choice.error is not None:
-            raise InBandError(choice.error)
+            raise BrokenOff(choice.error)
         if choice.finish_reason in BROKEN_OFF:
             raise ValueError(f"its text broke off, finish_reason {choice.finish_reason!r}")
     usage = answer.usage or _Usage()

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 from agentdistill.protocols import Billed, Model
 from agentdistill.records import Message, Reply, Sampling
 from agentdistill.store.ledger import Ledger, Request
+from agentdistill.store.to_the_end import to_the_end
 
 
 class LedgerModel:
@@ -40,7 +41,12 @@ class LedgerModel:
         counts: dict[str, float] = {"ledger_hits": self.hits, "ledger_misses": self.misses}
         if isinstance(self._model, Billed):
             spent = self._model.spent
-            counts |= {"requests": spent.requests, "cost_usd": spent.cost_usd}
+            counts |= {
+                "requests": spent.requests,
+                "billed_prompt_tokens": spent.prompt_tokens,
+                "billed_completion_tokens": spent.completion_tokens,
+                "cost_usd": spent.cost_usd,
+            }
         return counts
 
     async def sample(
@@ -66,5 +72,5 @@ class LedgerModel:
                 return stored
             reply = await self._model.sample(messages, **asked)
             self.misses += 1
-            standing = await asyncio.to_thread(self._ledger.put, request, reply)
+            standing = await to_the_end(self._ledger.put, request, reply)
             return standing.model_copy(update={"usage": reply.usage})

@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from agentdistill.errors import ModelError
+from agentdistill.models.adapter import require_fit, sizes_of
 from agentdistill.models.engine import ATTENTION, register_attention
 from agentdistill.models.quiet import quiet
 
@@ -59,6 +60,7 @@ def _merged(folder: Path, adapter: Path | None, dtype: torch.dtype) -> Any:
         return model
     from peft import PeftModel
 
+    require_fit(sizes_of(model), adapter)
     return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
 
 

@@ -37,6 +37,7 @@ from agentdistill.models.dialect import Dialect
 from agentdistill.models.server_errors import (
     BadAnswer,
     as_model_error,
+    is_free,
     is_overload,
     is_passing,
     is_refusal,
@@ -48,7 +49,7 @@ from agentdistill.store.digest import DIGEST_HEX_DIGITS
 
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 60.0
-LONGEST_WAIT_SECONDS = 600.0  # a server that asks for more has to be asked another day
+LONGEST_WAIT_SECONDS = 600.0  # a server that asks for more is asked nothing further
 SEED_BITS = 31  # what every server takes
 CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
 PROBE_TOKENS = 16  # the fewest that every server permits
@@ -264,8 +265,8 @@ class OpenAIModel:
                         answer = await self._send(replica, fields)
                     except Exception as caught:
                         error = caught
-                        if isinstance(error, openai.APIStatusError):
-                            reservation.settle(Usage(requests=1))  # refused requests are not billed
+                        if is_free(error):
+                            reservation.settle(Usage(requests=1))
                         usages.append(reservation.taken)
                     else:
                         reservation.settle(self._taken(answer, worst))
@@ -289,19 +290,22 @@ class OpenAIModel:
             key_variable=self._key_variable,
             secret=self._secret,
         )
+        asked = retry_after(error) or 0.0
+        if is_passing(error) and asked > LONGEST_WAIT_SECONDS:
+            failure = ModelUnusable(f"{failure} It asks to wait for {asked:.0f} seconds: run the stage again then.")
         if isinstance(failure, ModelUnusable):
             self._unusable = str(failure)
-        asked = retry_after(error)
-        if not is_passing(error) or (asked or 0) > LONGEST_WAIT_SECONDS:
             raise failure from error
-        if tried >= self._attempts:
-            raise type(failure)(f"{failure} It failed {tried} times in a row.") from error
+        if not is_passing(error):
+            raise failure from error
         if is_overload(error):
             self._limit.overloaded(started)
-        if asked is not None:
+        if asked:
             self._limit.pause(asked)
+        if tried >= self._attempts:
+            raise type(failure)(f"{failure} It failed {tried} times in a row.") from error
         backoff = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** (tried - 1))
-        await asyncio.sleep((asked or 0) + self._jitter.uniform(0, backoff))
+        await asyncio.sleep(asked + self._jitter.uniform(0, backoff))
 
     async def _send(self, replica: int, fields: Mapping[str, Any]) -> Answer:
         body = {"model": self._model, **fields}

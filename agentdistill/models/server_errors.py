@@ -7,13 +7,16 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 
+import aiohttp
 import openai
 
 from agentdistill.errors import ContextOverflow, ModelError, ModelUnusable
+from agentdistill.models.chat import BrokenOff
 
 OVERFLOW = re.compile(r"context.length|maximum context|max_model_len|context window|prompt is too long", re.IGNORECASE)
 RETRIED_STATUSES = frozenset({408, 409, 425, 429})  # and all of 5xx
 REFUSAL_STATUSES = frozenset({400, 413, 422})  # of a request for what it says
+TURNED_AWAY_STATUSES = frozenset({503, 529})  # by a server that has no room; other 5xx may come of a gateway's timeout
 NO_QUOTA = "insufficient_quota"
 SHOWN_CHARACTERS = 300
 
@@ -33,7 +36,19 @@ def is_passing(error: Exception) -> bool:
 
 def is_overload(error: Exception) -> bool:
     """Tell whether a passing error says that the server has too much to do."""
-    return not isinstance(error, BadAnswer)
+    return not isinstance(error, BadAnswer) and not _is_unconnected(error)
+
+
+def is_free(error: Exception) -> bool:
+    """Tell whether a failed request cost nothing for sure: it was turned away before anything was generated."""
+    if isinstance(error, openai.APIStatusError) and not isinstance(error.__cause__, BrokenOff):
+        return error.status_code < 500 or error.status_code in TURNED_AWAY_STATUSES
+    return _is_unconnected(error)
+
+
+def _is_unconnected(error: Exception) -> bool:
+    """Tell whether nobody took the connection."""
+    return any(isinstance(cause, aiohttp.ClientConnectorError) for cause in _causes(error))
 
 
 def retry_after(error: Exception) -> float | None:

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from agentdistill.errors import ContextOverflow, ModelError
+from agentdistill.models.adapter import require_same_base
 from agentdistill.models.engine import Engine, Generated, Job
 from agentdistill.models.loading import first_line, load_model, stop_tokens
 from agentdistill.models.tokenizer import load_tokenizer
@@ -57,6 +58,8 @@ class TransformersModel:
         """
         folder = find_model(path)
         self._fingerprint = engine_fingerprint(folder, adapter, dtype)
+        if adapter is not None:
+            require_same_base(path, adapter)
         model = load_model(folder, adapter, dtype, device)
         self.tokenizer: Any = load_tokenizer(str(folder))
         self.context_tokens: int = model.config.max_position_embeddings

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Self
 
 from agentdistill.errors import ModelError
+from agentdistill.models.adapter import require_fit, require_same_base, sizes_in
 from agentdistill.models.openai_model import OpenAIModel
 from agentdistill.models.tokenizer import is_generic, link_files
 from agentdistill.models.vllm_server import VllmServer
@@ -66,7 +67,7 @@ class VllmModel:
             max_concurrency, timeout_seconds, attempts: as for `OpenAIModel`.
 
         Raises:
-            ModelError: there is no such model or adapter.
+            ModelError: there is no such model or adapter, or the adapter is of another model.
         """
         folder = find_model(path)
         self._adapter = None if adapter is None else adapter.resolve()
@@ -85,6 +86,8 @@ class VllmModel:
         ]
         if adapter is not None:
             digests.append(digest_files(find_adapter(adapter), ADAPTER_FILES))
+            require_same_base(path, adapter)
+            require_fit(sizes_in(folder), adapter)
             self._served = f"adapter-{digests[-1]}"
             arguments += ["--enable-lora", f"--max-lora-rank={max_lora_rank}"]
         identity = "/".join([*digests, dtype, str(context_tokens), _vllm_version(Path(environment))])

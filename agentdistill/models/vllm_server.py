@@ -8,8 +8,10 @@ nobody is left to stop it. Its output goes to a log file.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -31,6 +33,16 @@ POLL_SECONDS = 0.25
 REQUEST_SECONDS = 60.0
 STOP_SECONDS = 15.0  # from the polite signal to the kill
 LOG_LINES = 15  # shown when the server fails
+# vLLM's ways of saying that memory is short. An engine says so long before the end of the log: the front end's own
+# traceback follows.
+NO_MEMORY = re.compile(
+    r"out of memory|Free memory on device .* is less than|No available memory for the cache|"
+    r"larger than the available KV cache memory"
+)
+LESS_MEMORY = (
+    "lower gpu_memory if other programs hold a part of it, raise it if the cache has no room, and lower context_tokens "
+    "or max_sequences, or take a smaller model or more GPUs"
+)
 
 
 class VllmServer:
@@ -85,6 +97,7 @@ class VllmServer:
                 self._program,
                 "serve",
                 *self._arguments,
+                "--api-server-count=1",  # of more, which data_parallel would bring, none takes adapters at run time
                 "--host=127.0.0.1",
                 f"--port={port}",
                 env=environment,
@@ -130,6 +143,13 @@ class VllmServer:
         """
         body = {"lora_name": name, "lora_path": str(folder)}
         status, said = await asyncio.to_thread(self._request, f"{self.url}/load_lora_adapter", body)
+        if not status:
+            await self._ended()
+            self.require_alive()
+            raise ModelError(
+                f"vLLM did not say within {REQUEST_SECONDS:g} seconds whether it took the adapter {folder}. The end of "
+                f"its log, {self._log}:\n{self.log_tail()}"
+            )
         if status != HTTPStatus.OK:
             said = " ".join(said.split())[:300]
             raise ModelError(
@@ -140,11 +160,18 @@ class VllmServer:
     def require_alive(self) -> None:
         """Raise ModelUnusable, with the end of its log, if the server has ended by itself."""
         if self._process is not None and self._process.returncode is not None:
+            memory = self._memory() or f" Memory is the usual reason: {LESS_MEMORY}."
             raise ModelUnusable(
-                f"`vllm serve` ended with status {self._process.returncode} while it was needed; memory is the usual "
-                f"reason: lower max_sequences, context_tokens or gpu_memory. The end of its log, {self._log}:\n"
-                f"{self.log_tail()}"
+                f"`vllm serve` ended with status {self._process.returncode} while it was needed.{memory} The end of "
+                f"its log, {self._log}:\n{self.log_tail()}"
             )
+
+    async def _ended(self) -> None:
+        """Give a server that has broken off time to be known as dead."""
+        if self._process is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._process.wait()
 
     async def _wait_until_ready(self, process: asyncio.subprocess.Process) -> None:
         health = f"{self.url.removesuffix('/v1')}/health"
@@ -152,8 +179,8 @@ class VllmServer:
         while (await asyncio.to_thread(self._request, health, None))[0] != HTTPStatus.OK:
             if process.returncode is not None:
                 raise ModelError(
-                    f"`vllm serve` ended with status {process.returncode} before it was ready. The end of its log, "
-                    f"{self._log}:\n{self.log_tail()}"
+                    f"`vllm serve` ended with status {process.returncode} before it was ready.{self._memory()} The end "
+                    f"of its log, {self._log}:\n{self.log_tail()}"
                 )
             if time.monotonic() > deadline:
                 raise ModelError(
@@ -177,11 +204,20 @@ class VllmServer:
         except OSError:
             return 0, ""
 
+    def _memory(self) -> str:
+        """Return a sentence on what the log says of memory, if it says anything."""
+        with self._log.open(encoding="utf-8", errors="replace") as file:
+            said = next((line.strip() for line in file if NO_MEMORY.search(line)), None)
+        return "" if said is None else f" There is not enough memory: {LESS_MEMORY}. It said: {self._shown(said)}"
+
     def log_tail(self) -> str:
         """Return the last lines of the server's log, without the key."""
         with self._log.open(encoding="utf-8", errors="replace") as file:
             lines = deque((line.rstrip() for line in file), maxlen=LOG_LINES)
-        return "\n".join(lines).replace(self.key, "***")
+        return self._shown("\n".join(lines))
+
+    def _shown(self, text: str) -> str:
+        return text.replace(self.key, "***")
 
 
 def _free_port() -> int:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from agentdistill.agent import Reasoner
+from agentdistill.agent.tally import Tally
 from agentdistill.errors import ModelError
+from agentdistill.records import Reply
 from tests.scripted import GREEDY, ScriptedModel, problem
 
 
@@ -16,6 +22,24 @@ async def test_each_sample_is_a_trajectory_with_its_answer() -> None:
     assert [(t.attempt, t.answer, t.stop) for t in found] == [(1, "1", "answered"), (2, None, "max_steps")]
     assert found[0].messages[-1].text == "a <answer>1</answer>"
     assert found[0].messages[-1].sampled
+
+
+async def test_a_chain_that_the_token_limit_ended_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = ScriptedModel(["a <answer>1</answer> and", "b <answer>2</answer>"])
+    sample = model.sample
+
+    async def cut(*args: Any, **kwargs: Any) -> Reply:
+        reply = await sample(*args, **kwargs)
+        first, *others = reply.completions
+        return reply.model_copy(update={"completions": (first.model_copy(update={"truncated": True}), *others)})
+
+    monkeypatch.setattr(model, "sample", cut)
+    found = await reasoner(model).think(problem(), samples=2)
+    tally = Tally()
+    for trajectory in found:
+        tally.add(trajectory)
+    assert [trajectory.truncated for trajectory in found] == [True, False]
+    assert tally.metrics()["truncated"] == 1
 
 
 async def test_prompt_tokens_are_counted_once() -> None:

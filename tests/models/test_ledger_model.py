@@ -1,7 +1,9 @@
 """The ledger around a model: nothing asked twice, failures never kept."""
 
 import asyncio
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -50,13 +52,20 @@ class CountingModel:
 
 async def test_a_stage_reports_all_that_a_billed_model_took(tmp_path: Path) -> None:
     class Billed(CountingModel):
-        spent = Usage(requests=7, prompt_tokens=9, completion_tokens=9, cost_usd=1.5)  # failed requests too
+        spent = Usage(requests=7, prompt_tokens=8, completion_tokens=9, cost_usd=1.5)  # failed requests too
 
     with Ledger(tmp_path / "l") as ledger:
         free, billed = LedgerModel(CountingModel(), ledger), LedgerModel(Billed(), ledger)
         await free.sample(QUESTION, n=1, sampling=SAMPLING, seed=0)
         assert free.counts() == {"ledger_hits": 0, "ledger_misses": 1}
-        assert billed.counts() == {"ledger_hits": 0, "ledger_misses": 0, "requests": 7, "cost_usd": 1.5}
+        assert billed.counts() == {
+            "ledger_hits": 0,
+            "ledger_misses": 0,
+            "requests": 7,
+            "billed_prompt_tokens": 8,
+            "billed_completion_tokens": 9,
+            "cost_usd": 1.5,
+        }
 
 
 async def test_a_hit_counts_tokens_but_neither_request_nor_dollars(tmp_path: Path) -> None:
@@ -81,6 +90,21 @@ async def test_equal_requests_in_flight_are_asked_once(tmp_path: Path) -> None:
     assert inner.asked == 1
     assert {reply.completions[0].text for reply in replies} == {"1"}
     assert sum(reply.usage.requests for reply in replies) == 1
+
+
+async def test_an_answer_that_came_before_the_deadline_is_stored_after_it(tmp_path: Path) -> None:
+    inner = CountingModel()
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    busy = asyncio.create_task(asyncio.to_thread(time.sleep, 0.3))  # nothing can be stored meanwhile
+    await asyncio.sleep(0.05)
+    with Ledger(tmp_path / "l") as ledger:
+        model = LedgerModel(inner, ledger)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await model.sample(QUESTION, n=1, sampling=SAMPLING, seed=0)
+        await model.sample(QUESTION, n=1, sampling=SAMPLING, seed=0)
+    await busy
+    assert inner.asked == 1
 
 
 async def test_a_failure_is_not_kept(tmp_path: Path) -> None:

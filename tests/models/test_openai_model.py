@@ -95,7 +95,7 @@ async def test_retry_after_holds_back_every_request() -> None:
         (refuse(404, "no such model"), ModelError, "has no model 'm'.*Correct the model's name"),
         (refuse(400, "maximum context length is 4096 tokens"), ContextOverflow, "do not fit into 'm'"),
         (refuse(429, "pay first", code="insufficient_quota"), ModelError, "pay first"),
-        (refuse(429, headers={"retry-after": "86400"}), ModelError, "429"),
+        (refuse(429, headers={"retry-after": "86400"}), ModelUnusable, "429.*wait for 86400 seconds: run the"),
         (refuse(400, "temperature out of range"), ModelError, "status 400: .*temperature out of range.*fixed_sampling"),
         (garble(b'{"error": {"code": 402, "message": "Insufficient credits"}}'), ModelUnusable, "Insufficient credits"),
         (
@@ -279,6 +279,53 @@ async def test_a_server_that_tells_no_usage_counts_as_the_worst() -> None:
         usage = (await ask(model)).usage
     assert usage.completion_tokens == 8
     assert usage.prompt_tokens > len("sq")
+
+
+BROKEN = [{"index": 0, "error": {"code": 429, "message": "gone"}, "message": {"content": "hal"}}]
+
+
+@pytest.mark.parametrize(
+    ("fault", "free"),
+    [
+        (refuse(429), True),
+        (refuse(503), True),
+        (garble(b'{"error": {"code": 429, "message": "slow down"}}'), True),
+        (refuse(500), False),
+        (refuse(504), False),
+        (hang_up, False),
+        (garble(b'{"error": {"code": 502, "message": "the provider went away"}}'), False),
+        (change(choices=BROKEN), False),
+    ],
+)
+async def test_only_what_was_turned_away_at_once_is_free(fault: Fault, free: bool) -> None:
+    async with FakeServer() as server, make_model(server.url) as model:
+        server.faults.append(fault)
+        tokens = (await ask(model)).usage.completion_tokens
+    assert tokens == (7 if free else 7 + SAMPLING.max_tokens)
+
+
+async def test_a_connection_that_nobody_takes_costs_nothing_and_is_no_sign_of_overload() -> None:
+    async with FakeServer() as gone:
+        url = gone.url
+    async with make_model(url, max_usd=0.001) as model:
+        limit = model._limit.limit
+        for _ in range(40):
+            with pytest.raises(ModelError, match="cannot be reached"):
+                await ask(model)
+        assert model._limit.limit == limit
+        assert model.spent.cost_usd == 0
+
+
+async def test_the_last_failure_of_a_request_slows_the_others_down_too() -> None:
+    async with FakeServer() as server, make_model(server.url, attempts=1) as model:
+        limit = model._limit.limit
+        server.faults.append(refuse(429, headers={"retry-after": "0.2"}))
+        with pytest.raises(ModelError, match="429"):
+            await ask(model)
+        assert model._limit.limit == limit / 2
+        started = asyncio.get_running_loop().time()
+        await ask(model)
+        assert asyncio.get_running_loop().time() - started > 0.15
 
 
 async def test_a_conversation_stays_at_its_replica() -> None:

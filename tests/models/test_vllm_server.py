@@ -30,6 +30,10 @@ PROGRAM = """
     if mode == "fail":
         print("the key is", os.environ["VLLM_API_KEY"], "\\nCUDA out of memory")
         sys.exit(3)
+    if mode == "starve":
+        print("EngineCore: ValueError: Free memory on device cuda:0 (1.0/80.0 GiB) on startup is less than desired.")
+        print("Traceback\\n" * 40 + "RuntimeError: Engine core initialization failed. See root cause above.")
+        sys.exit(1)
     if mode == "deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if mode == "hang":
@@ -45,6 +49,8 @@ PROGRAM = """
             self.reply(200)
         def do_POST(self):
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            if body["lora_name"] == "fatal":
+                os._exit(9)
             allowed = self.headers["authorization"] == "Bearer " + os.environ["VLLM_API_KEY"]
             self.reply(200 if allowed and body["lora_name"] == "good" else 400)
         def log_message(self, *_):
@@ -126,6 +132,22 @@ async def test_a_server_that_ends_shows_the_end_of_its_log_without_the_key(tmp_p
     assert "CUDA out of memory" in str(caught.value)
     assert server.key not in str(caught.value)
     assert running(tmp_path) == []
+
+
+async def test_too_little_memory_is_said_first_however_long_the_log_goes_on(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"ended with status 1 .*not enough memory: lower gpu_memory.*1.0/80.0 GiB"):
+        await make_server(tmp_path, "starve").__aenter__()
+
+
+async def test_one_front_end_serves_whatever_the_copies(tmp_path: Path) -> None:
+    async with make_server(tmp_path, "serve"):
+        assert "--api-server-count=1" in (tmp_path / "arguments").read_text()
+
+
+async def test_a_server_that_ends_while_it_loads_an_adapter_is_not_said_to_refuse_it(tmp_path: Path) -> None:
+    async with make_server(tmp_path, "serve") as server:
+        with pytest.raises(ModelUnusable, match="ended with status 9 while it was needed"):
+            await server.load_adapter("fatal", tmp_path)
 
 
 async def test_a_server_that_is_not_ready_in_time_is_stopped(tmp_path: Path) -> None:
