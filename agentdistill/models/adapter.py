@@ -70,7 +70,8 @@ def sizes_in(folder: Path) -> Sizes:
 
     try:
         with torch.device("meta"):
-            return sizes_of(AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder)))
+            build: Any = AutoModelForCausalLM  # without types
+            return sizes_of(build.from_config(AutoConfig.from_pretrained(folder)))
     except ValueError:  # vLLM may know it
         return {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -48,7 +49,7 @@ def test_one_of_another_size_does_not(tmp_path: Path, other: dict[str, int], wha
 
 
 @pytest.mark.parametrize("config", [{"layers_to_transform": [0, 1]}, {"target_modules": r".*layers\.[01]\..*"}])
-def test_one_that_says_it_is_for_some_layers_fits(tmp_path: Path, config: dict[str, object]) -> None:
+def test_one_that_says_it_is_for_some_layers_fits(tmp_path: Path, config: dict[str, Any]) -> None:
     require_fit(SIZES, write(tmp_path, layers=2, **config))
 
 

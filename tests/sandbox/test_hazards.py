@@ -113,6 +113,7 @@ async def test_the_standard_streams_carry_nothing_to_another_candidate(scene: Sc
     header = "fcntl = print.__self__.__import__('fcntl')\nos = print.__self__.__import__('os')"
     for session in (scene.session, await scene.box.session()):  # the candidates of a kept state; those of a new episode
         (marking,) = await session.try_all([f"{header}\n{mark}\n{flags}"])
+        assert marking.value is not None
         assert "0" not in marking.value.strip("[]").split(", "), marking
         for other in (session, await scene.box.session()):
             (seen,) = await other.try_all([f"{header}\n{flags}"])

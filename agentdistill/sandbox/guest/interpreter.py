@@ -83,7 +83,7 @@ class Interpreter:
     def run(self, code: str, functions: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
         """Execute `code` with `functions` injected and return the report that goes to the host. Never raises."""
         self.output = Capture(self.output_characters)
-        self.limit: TimeLimit | None = None  # the first that struck
+        self.struck: list[TimeLimit] = []
         self.namespace.update(functions)
         sys.stdout = sys.stderr = self.output
         for number in LIMIT_SIGNALS:
@@ -94,8 +94,8 @@ class Interpreter:
             except BaseException as error:
                 _restore_builtins(_builtins_as_they_were)
                 report = self._failure(error)
-            if self.limit is not None and report.get("error_kind") != self.limit.kind:
-                report = self._failure(self.limit)  # the code caught it: what it did then, another run would not
+            if self.struck and report.get("error_kind") != self.struck[0].kind:
+                report = self._failure(self.struck[0])  # the code caught it: what it did then, another run would not
         except BaseException as error:  # a limit struck while the first error was being described, or memory is gone
             report = {"ok": False, "logs": "", "error": type(error).__name__, "error_kind": kind_of(error)}
         self.settle()
@@ -113,8 +113,8 @@ class Interpreter:
 
     def final(self, answer: Any) -> dict[str, Any]:
         """The report of an action that called `final_answer(answer)`: what it did after the call does not count."""
-        if self.limit is not None:
-            return self._failure(self.limit)
+        if self.struck:
+            return self._failure(self.struck[0])
         return {
             "ok": True,
             "logs": self.output.text(),
@@ -157,7 +157,7 @@ class Interpreter:
     def _on_limit(self, number: int, _frame: object) -> NoReturn:
         kind = LIMIT_SIGNALS[number]
         error = TimeLimit(kind, self.notices[kind])
-        self.limit = self.limit or error
+        self.struck.append(error)
         raise error
 
     def _text(self, value: Any) -> str:
