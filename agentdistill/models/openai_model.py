@@ -53,6 +53,7 @@ LONGEST_WAIT_SECONDS = 600.0  # a server that asks for more is asked nothing fur
 SEED_BITS = 31  # what every server takes
 CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
 PROBE_TOKENS = 16  # the fewest that every server permits
+COPY_HEADER = "X-data-parallel-rank"  # vLLM's: which of the model's copies behind one address is to answer
 
 
 class OpenAIModel:
@@ -76,6 +77,7 @@ class OpenAIModel:
         fixed_sampling: bool,
         api_key: str | None = None,
         start_concurrency: int = START,
+        copies: int = 1,
     ) -> None:
         """
         Args:
@@ -91,6 +93,7 @@ class OpenAIModel:
             fixed_sampling: send neither temperature nor top_p, to a model that refuses all but its own.
             api_key: a key made in this process, for a server that it started itself.
             start_concurrency: requests in flight at first; `max_concurrency` for a server of known capacity.
+            copies: of the model behind each URL of a vLLM server. A conversation stays at one of them, too.
 
         Raises:
             ModelError: the environment variable is not set or holds no key, or no URL was given.
@@ -104,6 +107,7 @@ class OpenAIModel:
         self._fingerprint = f"openai:{digest}"
         self._model = model
         self._urls = tuple(base_urls)
+        self._copies = copies
         self._key_variable = api_key_env
         self._clients = [open_client(url, self._secret, timeout_seconds) for url in base_urls]
         self._timeout = timeout_seconds
@@ -131,6 +135,7 @@ class OpenAIModel:
         max_concurrency: int,
         timeout_seconds: float,
         attempts: int,
+        copies: int = 1,
     ) -> Self:
         """Return a client of a server of this machine: free, without caps, and itself the one that queues."""
         return cls(
@@ -143,6 +148,7 @@ class OpenAIModel:
             start_concurrency=max_concurrency,
             timeout_seconds=timeout_seconds,
             attempts=attempts,
+            copies=copies,
             max_requests=None,
             max_tokens=None,
             max_usd=None,
@@ -183,7 +189,7 @@ class OpenAIModel:
         """See `Model.sample`. `usage` counts every request sent for it, retries included."""
         sent: list[dict[str, Any]] = [{"role": message.role, "content": message.text} for message in messages]
         most = most_prompt_tokens(messages, prefill)
-        home = home_replica(messages, len(self._urls))
+        home = home_replica(messages, len(self._urls) * self._copies)
         usages: list[Usage] = []
 
         async def draw(said: list[dict[str, Any]], extra: Mapping[str, Any]) -> tuple[Completion, ...]:
@@ -262,7 +268,7 @@ class OpenAIModel:
                 async with self._budget.reserve(worst) as reservation:
                     started = time.monotonic()
                     try:
-                        answer = await self._send(replica, fields)
+                        answer = await self._send(replica, home // len(self._urls), fields)
                     except Exception as caught:
                         error = caught
                         if is_free(error):
@@ -307,11 +313,16 @@ class OpenAIModel:
         backoff = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** (tried - 1))
         await asyncio.sleep(asked + self._jitter.uniform(0, backoff))
 
-    async def _send(self, replica: int, fields: Mapping[str, Any]) -> Answer:
+    async def _send(self, replica: int, copy: int, fields: Mapping[str, Any]) -> Answer:
         body = {"model": self._model, **fields}
         body |= body.pop("extra_body")
         # `chat.completions.create` would look at every part of the body, a fifth of the processor's time of a request.
-        post = self._clients[replica].post("/chat/completions", cast_to=openai.HttpxBinaryResponseContent, body=body)
+        post = self._clients[replica].post(
+            "/chat/completions",
+            cast_to=openai.HttpxBinaryResponseContent,
+            body=body,
+            options={"headers": {COPY_HEADER: str(copy)}} if self._copies > 1 else {},
+        )
         # The client's own timeout is for one read, which a server that drips bytes never exceeds.
         async with asyncio.timeout(self._timeout):
             received = await post

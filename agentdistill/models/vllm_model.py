@@ -58,7 +58,7 @@ class VllmModel:
             adapter: a folder with a LoRA adapter made by PEFT for this very model.
             environment: the virtual environment that holds vLLM (`make vllm` makes `.venv-vllm`).
             tensor_parallel: GPUs that share one copy of the model.
-            data_parallel: copies of the model.
+            data_parallel: copies of the model; a conversation stays at one of them, which has its prefix.
             context_tokens: the longest prompt and reply together.
             max_sequences: sequences decoded at once by each copy.
             gpu_memory: share of the memory of each GPU, or of the machine's on a CPU.
@@ -96,6 +96,7 @@ class VllmModel:
         self._environment = Path(environment)
         self._arguments = arguments
         self._workers = tensor_parallel * data_parallel
+        self._copies = data_parallel
         self._start_seconds = start_seconds
         self._max_concurrency = max_concurrency
         self._timeout_seconds = timeout_seconds
@@ -130,6 +131,7 @@ class VllmModel:
                 max_concurrency=self._max_concurrency,
                 timeout_seconds=self._timeout_seconds,
                 attempts=self._attempts,
+                copies=self._copies,
             )
             self._server = server
             self._client = await stack.enter_async_context(client)

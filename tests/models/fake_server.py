@@ -16,7 +16,7 @@ Fault = Callable[["FakeServer", Body, asyncio.StreamWriter], Awaitable[None]]
 class FakeServer:
     """Answers "reply to <last message>" with `n` choices. Each of `faults` spoils one request, in order.
 
-    `bodies` holds the requests as they came, `keys` their authorization headers.
+    `bodies` holds the requests as they came, `headers` and `keys` their headers, all and those of authorization.
     """
 
     def __init__(
@@ -29,6 +29,7 @@ class FakeServer:
     ) -> None:
         self.faults: deque[Fault] = deque()
         self.bodies: list[Body] = []
+        self.headers: list[dict[str, str]] = []
         self.keys: list[str] = []
         self._connections: set[asyncio.Task[object]] = set()
         self._continues = continues
@@ -64,6 +65,7 @@ class FakeServer:
                     headers[name.lower()] = value.strip()
                 body = json.loads(await reader.readexactly(int(headers.get("content-length", 0))))
                 self.bodies.append(body)
+                self.headers.append(headers)
                 self.keys.append(headers.get("authorization", ""))
                 if self.faults:
                     await self.faults.popleft()(self, body, writer)

@@ -26,7 +26,7 @@ from tests.models.conftest import OPTIONS
     ],
 )
 def test_a_block_holds_exactly_what_its_classes_take(block: Any, models: list[Any]) -> None:
-    own = {"adapter", "api_key", "start_concurrency"}  # what the project's own code decides
+    own = {"adapter", "api_key", "start_concurrency", "copies"}  # what the project's own code decides
     rest = {"options"}  # ProcessModel passes it to TransformersModel
     arguments = set().union(*(inspect.signature(model).parameters for model in models)) - own - rest
     assert set(block.model_fields) - {"backend"} == arguments

@@ -340,6 +340,24 @@ async def test_a_conversation_stays_at_its_replica() -> None:
     assert all(questions)
 
 
+async def test_a_conversation_stays_at_its_copy_of_the_model() -> None:
+    async with FakeServer() as server, make_model(server.url, copies=3) as model:
+        for i in range(20):
+            begun = [Message(role="system", text="s"), Message(role="user", text=f"q{i}")]
+            turn = [Message(role="assistant", text="a"), Message(role="user", text="o")]
+            await ask(model, messages=begun)
+            await ask(model, messages=begun + turn)
+    ranks = [headers["x-data-parallel-rank"] for headers in server.headers]
+    assert ranks[::2] == ranks[1::2]
+    assert set(ranks) == {"0", "1", "2"}
+
+
+async def test_one_copy_is_not_asked_for() -> None:
+    async with FakeServer() as server, make_model(server.url) as model:
+        await ask(model)
+    assert "x-data-parallel-rank" not in server.headers[0]
+
+
 async def test_a_dead_replica_hands_over_to_the_next() -> None:
     async with FakeServer() as dead:
         url = dead.url

@@ -103,7 +103,10 @@ async def test_greedy_replies_are_those_of_the_transformers_backend(
         assert count_equal(await cots(served), await cots(local)) >= PROBLEMS - NEAR_TIES
 
 
-async def test_an_adapter_is_served_under_its_content(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("copies", [1, 2])
+async def test_an_adapter_is_served_under_its_content_by_every_copy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, copies: int
+) -> None:
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
@@ -114,7 +117,8 @@ async def test_an_adapter_is_served_under_its_content(monkeypatch: pytest.Monkey
     config = LoraConfig(r=8, lora_alpha=64, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
     get_peft_model(base, config).save_pretrained("adapter")
     adapter = Path("adapter")
-    async with make_model(adapter=adapter) as served, make_local(adapter) as local, make_local() as plain:
+    served_by = make_model(adapter=adapter, data_parallel=copies)
+    async with served_by as served, make_local(adapter) as local, make_local() as plain:
         assert served.fingerprint != make_model().fingerprint
         adapted = await cots(served)
         assert count_equal(adapted, await cots(local)) >= PROBLEMS - NEAR_TIES
