@@ -59,13 +59,17 @@ def retry_after(error: Exception) -> float | None:
     milliseconds, seconds = headers.get("retry-after-ms"), headers.get("retry-after")
     try:
         if milliseconds is not None:
-            return float(milliseconds) / 1000
+            return _positive(float(milliseconds) / 1000)
         if seconds is not None:
-            return float(seconds)
+            return _positive(float(seconds))
     except ValueError:
         date = email.utils.parsedate_tz(seconds or "")
         return max(0.0, email.utils.mktime_tz(date) - time.time()) if date is not None else None
     return None
+
+
+def _positive(seconds: float) -> float | None:
+    return seconds if seconds > 0 else None  # a server may also send what is no number ("nan"), or one below 0
 
 
 def is_refusal(error: BaseException | None) -> bool:

@@ -35,6 +35,8 @@ async def test_a_request_says_what_was_asked() -> None:
     [
         refuse(429, headers={"retry-after": "0.01"}),
         refuse(429, headers={"retry-after-ms": "1"}),
+        refuse(429, headers={"retry-after": "nan"}),
+        refuse(429, headers={"retry-after": "-5"}),
         refuse(500),
         refuse(503),
         hang_up,
