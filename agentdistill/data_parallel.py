@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Event
 from unittest import mock
 
 import torch
@@ -22,6 +23,7 @@ from torch import distributed
 
 from agentdistill.errors import ModelError
 
+POLL_SECONDS = 0.2
 DEATH_SECONDS = 5.0  # how long a process that broke its connection gets to have an exit code
 
 
@@ -49,9 +51,12 @@ def data_parallel(processes: int, work: Callable[[], object]) -> Iterator[None]:
     try:
         with tempfile.TemporaryDirectory() as meeting:
             ranks = [Rank(rank, processes, f"file://{meeting}/processes") for rank in range(processes)]
-            others += [spawn.Process(target=_follow, args=(work, rank), daemon=True) for rank in ranks[1:]]
+            ready = [spawn.Event() for _ in ranks[1:]]
+            arguments = zip(ranks[1:], ready, strict=True)
+            others += [spawn.Process(target=_follow, args=(work, *each), daemon=True) for each in arguments]
             for other in others:
                 other.start()
+            _wait_for(ready, others)
             with mock.patch.dict(os.environ):
                 ranks[0].join()
                 yield
@@ -99,10 +104,19 @@ class Rank:
         distributed.init_process_group(backend, init_method=self.meeting, rank=self.rank, world_size=self.processes)
 
 
-def _follow(work: Callable[[], object], rank: Rank) -> None:
-    """Do `work` as `rank`."""
+def _wait_for(ready: Sequence[Event], others: Sequence[BaseProcess]) -> None:
+    """Wait until all are about to meet: torch would wait half an hour for one that died while it imported. Raises
+    RuntimeError when one does."""
+    while not all(event.wait(POLL_SECONDS) for event in ready):
+        if any(other.exitcode is not None for other in others):
+            raise RuntimeError("A process ended before the processes met.")
+
+
+def _follow(work: Callable[[], object], rank: Rank, ready: Event) -> None:
+    """Do `work` as `rank`; tell when the imports are done."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches rank 0 too, which ends this process
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    ready.set()
     rank.join()
     work()
 

@@ -14,6 +14,7 @@ from agentdistill.models.adapter import require_fit, sizes_of
 from agentdistill.models.engine import ATTENTION, register_attention
 from agentdistill.models.quiet import quiet
 
+CHANGING_ROPE = {"dynamic", "longrope"}  # their frequencies follow the longest sequence in the batch
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -36,18 +37,33 @@ def load_model(folder: Path, adapter: Path | None, dtype: str, device: str) -> P
             f"{folder} does not fit on {device}: {first_line(error)}. Use a smaller model, dtype bfloat16, or a "
             "larger device."
         ) from error
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, AttributeError, TypeError, SafetensorError) as error:
         with_adapter = f" with the adapter {adapter}" if adapter is not None else ""
         hint = " The adapter must have been trained on this very model." if adapter is not None else ""
         raise ModelError(f"{folder} cannot be loaded{with_adapter}: {first_line(error)}.{hint}") from error
-    kinds = set(getattr(model.config, "layer_types", None) or ["full_attention"])
-    if kinds != {"full_attention"}:
+    if unserved := _unserved(model.config):
         raise ModelError(
-            f"{folder} has layers of kind {', '.join(sorted(kinds - {'full_attention'}))}; the transformers backend "
-            "serves full attention only. Use the vllm backend for it."
+            f"{folder} has {unserved}; the transformers backend serves full attention only, with positions that do not "
+            "depend on how long others in the batch are. Use the vllm backend for it."
         )
     served: PreTrainedModel = model
     return served
+
+
+def _unserved(config: Any) -> str | None:
+    """Return in words what of a model the engine would leave out, and so answer wrongly."""
+    kinds = set(getattr(config, "layer_types", None) or ())
+    if kinds - {"full_attention"}:
+        return f"layers of kind {', '.join(sorted(kinds - {'full_attention'}))}"
+    window = getattr(config, "sliding_window", None)
+    windowed = window is not None and getattr(config, "use_sliding_window", True)
+    if not kinds and windowed and window < config.max_position_embeddings:
+        return f"a window of {window} tokens"
+    rope = getattr(config, "rope_parameters", None) or {}
+    each = [rope, *(part for part in rope.values() if isinstance(part, dict))]
+    if changing := CHANGING_ROPE & {str(part.get("rope_type")) for part in each}:
+        return f"rotary positions of kind {', '.join(sorted(changing))}"
+    return None
 
 
 def _merged(folder: Path, adapter: Path | None, dtype: torch.dtype) -> Any:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from agentdistill.errors import AgentDistillError, ModelError
+from agentdistill.models.adapter import require_same_base
 from agentdistill.models.chat import home_replica
 from agentdistill.models.weights import engine_fingerprint, find_model
 from agentdistill.models.worker import FRAME_BYTES, frame, receive
@@ -44,6 +45,8 @@ class ProcessModel:
         """
         folder = find_model(path)
         self._fingerprint = engine_fingerprint(folder, adapter, dtype)
+        if adapter is not None:
+            require_same_base(path, adapter)  # here, where the model's name is still known
         settings = {"path": str(folder), "dtype": dtype, "adapter": adapter, **options}
         self._copies = [_Copy(settings) for _ in range(processes)]
         self._leader: subprocess.Popen[bytes] | None = None
@@ -112,6 +115,8 @@ class _Copy:
         if self._loaded is None:
             raise ModelError(f"The model {self._settings['path']} is not open; enter it with 'async with' first.")
         requests = await asyncio.shield(self._loaded)
+        if requests.is_closing():  # it ended between being ready and this
+            requests = await asyncio.shield(self._loaded)
         number = next(self._numbers)
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 
 from agentdistill.errors import ContextOverflow, ModelError
 from agentdistill.models.adapter import require_same_base
@@ -68,13 +69,19 @@ class TransformersModel:
         # The worker decodes while the event loop encodes; a tokenizer must not be used by two threads at once.
         self._worker_tokenizer: Any = copy.deepcopy(self.tokenizer)
         self._token_texts: dict[int, str] = {}
-        self._engine = Engine(
-            model,
-            stop_tokens=stop_tokens(model, self.tokenizer),
-            max_rows=max_rows,
-            prompt_tokens_per_step=prompt_tokens_per_step,
-            prefix_cache_tokens=prefix_cache_tokens,
-        )
+        try:
+            self._engine = Engine(
+                model,
+                stop_tokens=stop_tokens(model, self.tokenizer),
+                max_rows=max_rows,
+                prompt_tokens_per_step=prompt_tokens_per_step,
+                prefix_cache_tokens=prefix_cache_tokens,
+            )
+        except (RuntimeError, MemoryError, AttributeError) as error:  # torch lacks memory by a RuntimeError
+            raise ModelError(
+                f"{folder} is loaded, but cannot be served on {device}: {first_line(error)}. If it is memory, lower "
+                "prefix_cache_tokens and max_rows; if the architecture, use the vllm backend."
+            ) from error
         self._arrived: deque[tuple[Job, Callable[[BaseException], None]]] = deque()
         self._wake = threading.Condition()
         self._closed = False
@@ -169,7 +176,13 @@ class TransformersModel:
 
     def _encode(self, messages: Sequence[Message], prefill: str | None) -> list[int]:
         conversation = [{"role": message.role, "content": message.text} for message in messages]
-        text = self.tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
+        try:
+            text = self.tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
+        except TemplateError as error:
+            raise ModelError(
+                f"The chat template of {self._path} refuses the conversation: {first_line(error)}. Set prompts that it "
+                "takes, or another model."
+            ) from error
         ids: list[int] = self.tokenizer.encode(text + (prefill or ""), add_special_tokens=False)
         return ids
 

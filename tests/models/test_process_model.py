@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -17,8 +18,10 @@ import pytest
 import pytest_asyncio
 
 from agentdistill.errors import ContextOverflow, ModelError
-from agentdistill.models.process_model import ProcessModel
+from agentdistill.models import process_model
+from agentdistill.models.process_model import ProcessModel, _Copy
 from agentdistill.models.transformers_model import TransformersModel
+from agentdistill.models.worker import frame
 from agentdistill.protocols import Model
 from agentdistill.records import Reply, Sampling
 from tests.models.conftest import OPTIONS, question
@@ -82,6 +85,29 @@ async def test_a_model_that_cannot_be_loaded_fails_each_request(tiny_model: Path
         for number in range(2):
             with pytest.raises(ModelError, match="broken cannot be loaded"):
                 await model.sample(question(number), n=1, sampling=RANDOM, seed=0)
+
+
+async def test_a_process_that_ends_as_soon_as_it_is_ready_leaves_nobody_waiting() -> None:
+    copy = _Copy({"path": "m"})
+    ours, other = socket.socketpair()
+    copy.start(ours)
+    asked = asyncio.create_task(copy.ask(n=1))
+    await asyncio.sleep(0.05)
+    other.sendall(frame("ready"))
+    other.close()
+    with pytest.raises(ModelError, match="has ended"):
+        await asyncio.wait_for(asked, 5)
+    await copy.ended()
+
+
+def test_an_adapter_is_compared_by_the_name_that_the_model_was_given(
+    monkeypatch: pytest.MonkeyPatch, tiny_model: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(process_model, "find_model", lambda path: tiny_model)  # as if downloaded
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "Qwen/Qwen2.5-0.5B"}')
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"trained on Qwen/Qwen2.5-0.5B, not on Qwen/Qwen2.5-0.5B-Instruct"):
+        ProcessModel("Qwen/Qwen2.5-0.5B-Instruct", adapter=tmp_path, dtype="float32", processes=2)
 
 
 async def test_leaving_at_once_waits_for_nothing(tiny_model: Path) -> None:

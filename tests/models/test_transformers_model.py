@@ -11,10 +11,18 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    LlamaConfig,
+    MistralConfig,
+    PreTrainedConfig,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+)
 
 from agentdistill.errors import ContextOverflow, ModelError
 from agentdistill.models.engine import Engine
+from agentdistill.models.loading import _unserved
 from agentdistill.models.transformers_model import TransformersModel
 from agentdistill.records import Message, Reply, Sampling
 from tests.conftest import make_model
@@ -227,6 +235,36 @@ def test_an_adapter_of_another_model_is_one_sentence(
     shutil.rmtree(other)  # then it is known by its matrices
     with pytest.raises(ModelError, match=r"was trained on another model: .* has 64 outputs"):
         make(tiny_model, adapter=adapter)
+
+
+@pytest.mark.parametrize(
+    ("config", "what"),
+    [
+        (MistralConfig(sliding_window=4096, max_position_embeddings=32768), "a window of 4096 tokens"),
+        (Qwen2Config(use_sliding_window=True, max_window_layers=0), "layers of kind sliding_attention"),
+        (LlamaConfig(rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}), "kind dynamic"),
+        (MistralConfig(sliding_window=None), None),
+        (MistralConfig(sliding_window=4096, max_position_embeddings=4096), None),
+        (Qwen2Config(), None),
+        (LlamaConfig(), None),
+    ],
+)
+def test_attention_that_the_engine_would_leave_out_is_refused(config: PreTrainedConfig, what: str | None) -> None:
+    said = _unserved(config)
+    assert said is None if what is None else said is not None and what in said
+
+
+async def test_a_template_that_refuses_a_conversation_is_one_sentence(tiny_model: Path, tmp_path: Path) -> None:
+    strict = shutil.copytree(tiny_model, tmp_path / "strict")
+    (strict / "chat_template.jinja").write_text("{{ raise_exception('System role not supported') }}")
+    async with make(strict) as model:
+        with pytest.raises(ModelError, match=r"refuses the conversation: System role not supported"):
+            await ask(model, 1, GREEDY)
+
+
+def test_a_cache_that_does_not_fit_is_one_sentence(tiny_model: Path) -> None:
+    with pytest.raises(ModelError, match="lower prefix_cache_tokens"):
+        make(tiny_model, prefix_cache_tokens=1 << 50)
 
 
 def test_a_file_without_some_of_the_weights_is_one_sentence(tiny_model: Path, tmp_path: Path) -> None:
