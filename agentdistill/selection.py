@@ -24,6 +24,7 @@ REASONS = (
     "wrong",
     "forced_answer",  # the answer was asked for after the steps had run out
     "unparsable_step",
+    "truncated",  # the token limit ended a turn; training would end it there as if the model had
     "failed_step",
     "too_many_steps",
     "too_many_tokens",
@@ -35,7 +36,7 @@ REASONS = (
 
 @dataclass(frozen=True)
 class Rules:
-    """Which rules apply. Wrong, unanswered, ungraded and broken attempts are refused always; None is no cap.
+    """Which rules apply. Wrong, unanswered, ungraded, truncated and broken attempts are refused always; None is no cap.
 
     `max_tokens` bounds the tokens that the model wrote in all steps. `max_examples` keeps problems in the order of a
     hash of their ids, so recipes capped to one size share as many problems as they can.
@@ -113,6 +114,7 @@ def _refusal(trajectory: Trajectory, problem: Problem, verdict: Verdict, rules: 
         "wrong": verdict.correct is False,
         "forced_answer": rules.drop_forced_answers and trajectory.stop != "answered",
         "unparsable_step": rules.drop_unparsable and any(one.error_kind == "parse" for one in outcomes),
+        "truncated": trajectory.truncated or any(step.winner.truncated for step in trajectory.steps),
         "failed_step": rules.drop_failed_steps and any(not one.ok for one in outcomes),
         "too_many_steps": rules.max_steps is not None and len(outcomes) > rules.max_steps,
         "too_many_tokens": rules.max_tokens is not None and trajectory.usage.completion_tokens > rules.max_tokens,

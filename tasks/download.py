@@ -187,7 +187,7 @@ def _disjoint(problems: Sequence[Problem], params: config.DownloadParams) -> Dat
         within = find_duplicates(dataset.splits[split], threshold=near)
         if split == "test":
             dataset.duplicates["within_test_reported"] = len(within)
-            within = [pair for pair in within if pair.first.id == pair.second.id]
+            within = _repeats(dataset.splits[split])
         dataset.duplicates[f"within_{split}_removed"] = len(within)
         dataset.remove(split, within)
     held_out: tuple[tuple[Split, Split], ...] = (("test", "validation"), ("test", "train"), ("validation", "train"))
@@ -206,6 +206,16 @@ def _disjoint(problems: Sequence[Problem], params: config.DownloadParams) -> Dat
                 "download.sources, or set duplicates.remove_overlap to false."
             )
     return dataset
+
+
+def _repeats(problems: Sequence[Problem]) -> list[Pair]:
+    """Pair each problem that is wholly an earlier one with it."""
+    first: dict[str, Problem] = {}
+    return [
+        Pair(first[problem.id], problem, similarity=1.0)
+        for problem in problems
+        if first.setdefault(problem.id, problem) is not problem
+    ]
 
 
 def _distinct(passages: Iterable[Passage], advance: Callable[[], None]) -> Iterator[Passage]:

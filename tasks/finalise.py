@@ -18,10 +18,11 @@ from pathlib import Path
 from mlflow.entities import Dataset, DatasetInput, InputTag, Run
 from mlflow.exceptions import MlflowException
 
+from agentdistill.config import read_yaml
 from agentdistill.config.tracking import TrackingParams
-from tasks.graph import Lock, Node, read_graph, read_locks
+from tasks.graph import PARAMS, Lock, Node, outdated, read_graph, read_locks
 from tasks.journal import FOLDER, numbers, root
-from tasks.stage import load_params, pipeline_key
+from tasks.stage import load_params, pipeline_key, run_command
 from tasks.tracking import PARENT, STAGE, Tracker, as_metrics, is_away, label, open_tracker, publish
 
 MADE_BY = "pipeline.made_by"  # by stage: digest of its entry in dvc.lock, and the run that made it
@@ -48,9 +49,11 @@ def finalise(tracker: Tracker, base: Path) -> str:
     params = load_params()
     parent = tracker.parent(pipeline_key(params), params.model_dump(mode="json"))
     nodes, locks = read_graph(base), read_locks(base)
-    origins = _origins(tracker, parent, nodes, locks)
+    origins = _origins(tracker, parent, nodes, locks, outdated(locks, read_yaml(base / PARAMS)))
     now = int(time.time() * 1000)
-    tracker.log(parent, [metric for node in nodes for metric in as_metrics(_metrics(base, node), now, stage=node.name)])
+    # What is on the disk of a stage that has no current result belongs to other parameters.
+    done = [node for node in nodes if origins[node.name].state not in INCOMPLETE]
+    tracker.log(parent, [metric for node in done for metric in as_metrics(_metrics(base, node), now, stage=node.name)])
     for node in nodes:
         origin = origins[node.name]
         if origin.state == "ran" and origin.run is not None:
@@ -78,7 +81,9 @@ def _close_abandoned(tracker: Tracker, parent: str) -> None:
             tracker.client.set_terminated(run.info.run_id, "KILLED")
 
 
-def _origins(tracker: Tracker, parent: str, nodes: Iterable[Node], locks: Mapping[str, Lock]) -> dict[str, Origin]:
+def _origins(
+    tracker: Tracker, parent: str, nodes: Iterable[Node], locks: Mapping[str, Lock], old: set[str]
+) -> dict[str, Origin]:
     pipelines = tracker.find({STAGE: "pipeline"}, order="attributes.end_time DESC")
     finalised = [run for run in pipelines if FINALISED in run.data.tags]
     since = max((int(run.data.tags[FINALISED]) for run in finalised), default=0)
@@ -91,7 +96,11 @@ def _origins(tracker: Tracker, parent: str, nodes: Iterable[Node], locks: Mappin
         mine = last is not None and last.data.tags[PARENT] == parent
         if last is not None and mine and last.info.status != "FINISHED":
             origins[node.name] = Origin("running" if last.info.status == "RUNNING" else "failed", last.info.run_id)
-        elif node.name not in locks or any(origins[name].state in INCOMPLETE for name in node.upstream):
+        elif (
+            node.name not in locks
+            or node.name in old
+            or any(origins[name].state in INCOMPLETE for name in node.upstream)
+        ):
             origins[node.name] = Origin("waiting", None)
         elif last is not None and last.info.status == "FINISHED" and last.info.end_time > since:
             origins[node.name] = Origin("ran" if mine else "unchanged", last.info.run_id)
@@ -185,4 +194,4 @@ def _innermost(error: BaseException) -> BaseException:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

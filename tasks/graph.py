@@ -5,15 +5,16 @@ DVC is imported by the functions, not by the module: stages and the tracker star
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from agentdistill.config import read_yaml
 from agentdistill.errors import ConfigError
 from agentdistill.records import content_id
+
+PARAMS = "params.yaml"
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,13 @@ class Node:
 
 @dataclass(frozen=True)
 class Lock:
-    """What dvc.lock says of a stage: the digest of its entry, and the md5 of each file or folder that it read."""
+    """What dvc.lock says of a stage: the digest of its entry, the md5 of each file or folder that it read and of those
+    that it wrote, and the values that it had of params.yaml, by dotted key."""
 
     digest: str
     inputs: dict[str, str]
+    outputs: dict[str, str]
+    params: dict[str, Any]
 
 
 def read_graph(root: Path, targets: tuple[str, ...] = ()) -> list[Node]:
@@ -79,8 +83,32 @@ def read_locks(root: Path) -> dict[str, Lock]:
     path = root / "dvc.lock"
     if not path.exists():
         return {}
-    stages: dict[str, dict[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8")).get("stages", {})
+    stages: dict[str, dict[str, Any]] = read_yaml(path).get("stages", {})
     return {
-        name: Lock(content_id(entry), {dep["path"]: dep["md5"] for dep in entry.get("deps", []) if "md5" in dep})
+        name: Lock(
+            content_id(entry),
+            {dep["path"]: dep["md5"] for dep in entry.get("deps", []) if "md5" in dep},
+            {out["path"]: out["md5"] for out in entry.get("outs", []) if "md5" in out},
+            entry.get("params", {}).get(PARAMS, {}),
+        )
         for name, entry in stages.items()
     }
+
+
+def outdated(locks: Mapping[str, Lock], params: Mapping[str, Any]) -> set[str]:
+    """Return the stages whose entries are of other `params` (the content of params.yaml), or of other files than those
+    that the stages before them have written since. Code is not looked at."""
+    written = {path: md5 for lock in locks.values() for path, md5 in lock.outputs.items()}
+    return {
+        name
+        for name, lock in locks.items()
+        if any(_value(params, key) != value for key, value in lock.params.items())
+        or any(written.get(path, md5) != md5 for path, md5 in lock.inputs.items())
+    }
+
+
+def _value(params: Mapping[str, Any], key: str) -> Any:
+    value: Any = params
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from agentdistill.config import load_params
 from agentdistill.store.atomic import write_text
-from tasks.stage import PARAMS
+from tasks.stage import PARAMS, run_command
 
 PRESETS = Path("presets")
 KEPT = Path(".cache")
@@ -47,4 +47,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

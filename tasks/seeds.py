@@ -30,7 +30,7 @@ from agentdistill.records import Grade, Problem
 from agentdistill.store.atomic import write_text
 from agentdistill.store.jsonl import read_jsonl
 from tasks.examined import examined
-from tasks.stage import METRICS, PARAMS, load_params
+from tasks.stage import METRICS, PARAMS, load_params, run_command
 
 OUT = Path("reports/seeds.md")
 EVALUATIONS = Path("data/eval")
@@ -177,8 +177,10 @@ def page(gathered: Gathered, command: str, date: datetime.date, confidence: floa
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("seeds", type=int, nargs="+")
-    parser.add_argument("--confidence", type=float, default=0.95)
+    parser.add_argument("--confidence", type=float, default=0.95, help="of the intervals, between 0 and 1")
     arguments = parser.parse_args()
+    if not 0 < arguments.confidence < 1:
+        parser.error(f"--confidence should be between 0 and 1, such as 0.95; got {arguments.confidence:g}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that params.yaml is put back
     gathered, limit = Gathered(), load_params().evaluate.limit
     with _params_restored():
@@ -194,4 +196,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -176,6 +176,14 @@ def run_stage(main: Callable[..., None], *, variants: Sequence[str] = ()) -> Non
         _end(status, error, time.monotonic() - started)
 
 
+def run_command(main: Callable[[], None]) -> None:
+    """Run a command that is no stage, and end with a sentence where its user can act on what went wrong."""
+    try:
+        main()
+    except AgentDistillError as error:
+        sys.exit(str(error))
+
+
 def _begin(name: str) -> _Run:
     params = load_params()
     if not params.tracking.enabled:

@@ -24,10 +24,15 @@ def require_watched(params: Params) -> None:
 
 def _local_paths(params: Params) -> Iterator[tuple[str, str, Path]]:
     """Yield what exists on this machine: the key of `watched`, the key that names it, the path."""
-    for role in ("teacher", "student"):
-        path = getattr(getattr(params, role), "path", None)
+    models = (
+        ("teacher", params.teacher, ""),
+        ("student", params.student, ""),
+        ("judge", params.grading.judge, "grading."),
+    )
+    for role, block, where in models:
+        path = getattr(block, "path", None)
         if path is not None and Path(path).is_dir():
-            yield role, f"{role}.path", Path(path)
+            yield role, f"{where}{role}.path", Path(path)
     for kind in ("sources", "corpus"):
         for number, source in enumerate(getattr(params.download, kind)):
             for name in ("path", "snapshot"):

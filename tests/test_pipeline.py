@@ -20,7 +20,9 @@ GRAPH: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text(
 PRESETS = pytest.mark.parametrize(
     "preset", [ROOT / "params.yaml", *(ROOT / "presets").glob("*.yaml")], ids=lambda path: path.stem
 )
-IMPORT = re.compile(r"^from agentdistill\.(\w+)", re.MULTILINE)
+IMPORT = re.compile(r"^ *from agentdistill\.(\w+)", re.MULTILINE)  # also those of functions
+IMPORT_OF_TASKS = re.compile(r"^ *from tasks\.(\w+)", re.MULTILINE)
+PLUMBING = {"stage", "journal"}
 
 
 def body(stage: str) -> dict[str, Any]:
@@ -48,11 +50,28 @@ def test_code_that_a_stage_depends_on_exists(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", GRAPH)
 def test_a_stage_depends_on_the_library_that_it_imports(stage: str) -> None:
-    used = set(IMPORT.findall((ROOT / "tasks" / f"{stage}.py").read_text())) - set(SHARED)
+    modules = [ROOT / "tasks" / f"{stage}.py"]
+    modules += [ROOT / "tasks" / f"{name}.py" for name in {"graders", "examined"} & imported_tasks(stage)]
+    used = {name for module in modules for name in IMPORT.findall(module.read_text())} - set(SHARED)
     declared = {
         path.split("/")[1].removesuffix(".py") for path in body(stage)["deps"] if path.startswith("agentdistill/")
     }
     assert used - declared == set()
+
+
+def imported_tasks(stage: str) -> set[str]:
+    return set(IMPORT_OF_TASKS.findall((ROOT / "tasks" / f"{stage}.py").read_text()))
+
+
+@pytest.mark.parametrize("stage", GRAPH)
+def test_a_stage_depends_on_the_tasks_that_it_imports(stage: str) -> None:
+    needed = {f"tasks/{name}.py" for name in imported_tasks(stage) - PLUMBING}
+    assert needed - set(body(stage)["deps"]) == set()
+
+
+@pytest.mark.parametrize("stage", ["filter", "evaluate"])
+def test_a_stage_that_grades_watches_a_judge_of_ones_own(stage: str) -> None:
+    assert "${watched.judge}" in body(stage)["deps"]
 
 
 @PRESETS

@@ -90,6 +90,13 @@ def test_broken_attempt_is_neither_wrong_nor_unanswered() -> None:
     assert reason(attempt("t", answer=None, stop="max_steps"), False) == "no_answer"
 
 
+def test_what_the_token_limit_ended_is_no_example() -> None:
+    (candidate,) = step().candidates
+    cut = step().model_copy(update={"candidates": (candidate.model_copy(update={"truncated": True}),)})
+    assert reason(attempt("t", 0, step(), cut)) == "truncated"
+    assert reason(attempt("t", truncated=True)) == "truncated"
+
+
 @pytest.mark.parametrize(
     ("trajectory", "on", "off", "expected"),
     [

@@ -47,14 +47,14 @@ class Reasoner:
     async def think(self, problem: Problem, *, samples: int, first_attempt: int = 0) -> list[Trajectory]:
         """Draw `samples` chains of thought in one request, a trajectory each, numbered from `first_attempt`.
 
-        A failing model gives one trajectory that says so; it does not raise.
+        A failing model gives trajectories that say so; it does not raise.
         """
         started = time.perf_counter()
         prompt = self._prompt(problem)
         try:
             reply = await self._sample(problem, prompt, samples, first_attempt)
         except ModelError as e:
-            return [self._failed(problem, prompt, first_attempt, e)]
+            return [self._failed(problem, prompt, first_attempt + i, e) for i in range(samples)]
         return [
             self._trajectory(
                 problem,

@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
-from agentdistill.config.block import Block
+from agentdistill.config.block import Block, Seed
 from agentdistill.config.cot import CotParams
 from agentdistill.config.download import DownloadParams
 from agentdistill.config.evaluate import EvaluateParams
@@ -39,7 +39,7 @@ from agentdistill.errors import ConfigError
 class Params(Block):
     """All of params.yaml. `seed` is the one from which every stage derives its own."""
 
-    seed: int
+    seed: Seed
     download: DownloadParams
     index: IndexParams
     search: SearchConfig

@@ -14,6 +14,7 @@ class Block(BaseModel):
 
 
 Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=1 << 32)]  # what numpy takes
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Temperature = Annotated[float, Field(ge=0)]

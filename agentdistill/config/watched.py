@@ -12,5 +12,6 @@ class WatchedParams(Block):
 
     teacher: str
     student: str
+    judge: str
     data: str
     prompts: str

@@ -70,5 +70,7 @@ async def test_no_stated_answer_is_no_answer() -> None:
 
 
 async def test_a_failing_model_is_recorded() -> None:
-    [trajectory] = await reasoner(ScriptedModel(ModelError("down"))).think(problem(), samples=2)
-    assert (trajectory.stop, trajectory.error, trajectory.answer) == ("model_error", "down", None)
+    lost = await reasoner(ScriptedModel(ModelError("down"))).think(problem(), samples=2, first_attempt=1)
+    assert [(t.attempt, t.stop, t.error, t.answer) for t in lost] == [
+        (attempt, "model_error", "down", None) for attempt in (1, 2)
+    ]

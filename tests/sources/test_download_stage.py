@@ -90,6 +90,19 @@ def test_overlap_can_be_kept_and_is_still_reported(folder: Path, monkeypatch: py
     assert metrics["duplicates"]["train_with_test_found"] == 5
 
 
+def test_a_test_question_stands_once_whatever_else_is_asked_in_its_words(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [("Who?", "y"), ("Who?", "x"), ("Who?", "x"), ("Where?", "z"), ("Where?", "z"), ("Where?", "z")]
+    write(folder / "test.jsonl", [{"q": question, "a": answer} for question, answer in rows])
+    run(monkeypatch)
+    assert [(one.question, one.answer) for one in split(folder, "test")] == [
+        ("Who?", "y"),
+        ("Who?", "x"),
+        ("Where?", "z"),
+    ]
+
+
 def test_provenance_says_what_came_from_where(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(monkeypatch)
     provenance = json.loads((folder / "data/problems/sources.json").read_text())

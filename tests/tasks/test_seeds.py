@@ -11,7 +11,7 @@ import pytest
 from agentdistill.config.base import parse_params, read_yaml
 from agentdistill.errors import ConfigError
 from agentdistill.evaluation.questions import DECODINGS, RECIPES
-from tasks.seeds import TEACHER, Gathered, page, reproduce, with_seed
+from tasks.seeds import TEACHER, Gathered, main, page, reproduce, with_seed
 from tasks.tracking import STAGE, open_tracker
 from tests.toy import Toy
 
@@ -26,6 +26,15 @@ def gathered() -> Gathered:
         right = zip(first, second, strict=True) if system[0].startswith("agent") else [(False, False)] * 4
         made.outcomes[system] = {key: list(pair) for key, pair in zip("abcd", right, strict=True)}
     return made
+
+
+def test_a_confidence_in_percent_is_refused_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["seeds", "0", "--confidence", "95"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "between 0 and 1, such as 0.95; got 95" in capsys.readouterr().err
 
 
 def test_each_seed_stands_for_itself() -> None:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from dvc.repo import Repo
 from hypothesis import given
 from hypothesis import strategies as st
 from mlflow import MlflowClient
@@ -112,6 +113,32 @@ def test_a_changed_parameter_is_a_new_parent_that_points_at_what_did_not_run(toy
     assert tracker.client.get_run(after).data.metrics["second.x.score.all"] == 0.5
 
 
+def test_what_has_not_run_with_new_parameters_is_no_result_of_theirs(toy: Toy, tracker: Tracker) -> None:
+    reproduce(toy, tracker)
+    toy.seed(1)
+    parent = finalise(tracker, toy.root)
+    assert states(tracker, parent) == {
+        "first": "unchanged",
+        "second.x": "waiting",
+        "second.y": "waiting",
+        "third": "waiting",
+    }
+    run = tracker.client.get_run(parent)
+    assert run.data.metrics == {}
+    assert run.info.status == "FAILED"
+
+
+def test_what_read_files_that_have_been_written_anew_since_has_no_result(toy: Toy, tracker: Tracker) -> None:
+    reproduce(toy, tracker)
+    (toy.root / "source.txt").write_text("another source ")
+    with Repo(str(toy.root)) as repo:
+        repo.reproduce("first")
+    end(begin("first"))
+    publish(tracker, FOLDER, 5, {})
+    parent = finalise(tracker, toy.root)
+    assert states(tracker, parent) == {"first": "ran", "second.x": "waiting", "second.y": "waiting", "third": "waiting"}
+
+
 def test_going_back_finds_the_first_parent_again(toy: Toy, tracker: Tracker) -> None:
     before = reproduce(toy, tracker)
     toy.seed(1)
@@ -150,6 +177,7 @@ def test_a_failed_stage_is_told_and_what_waits_for_it_has_no_result(toy: Toy, tr
     assert tracker.client.get_run(parent).info.status == "FAILED"
     assert states(tracker, parent)["second.x"] == "failed"
     assert states(tracker, parent)["third"] == "waiting"
+    assert "second.x.score.all" not in tracker.client.get_run(parent).data.metrics  # the file is of the time before
     child = only(tracker.children(parent))
     assert (child.info.status, child.data.tags["error"]) == ("FAILED", "The file is empty. Fill it.")
 

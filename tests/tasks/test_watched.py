@@ -39,6 +39,10 @@ def check(role: str, watched: str, change: dict[str, Any]) -> None:
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "student": ("student.path", {"student": {"path": "own/part"}}),
     "data": ("download.sources.0.path", {"download": {"sources": [{**LOCAL, "path": "own/part/train.jsonl"}]}}),
+    "judge": (
+        "grading.judge.path",
+        {"grading": {"judge": {**read_yaml(ROOT / "params.yaml")["teacher"], "path": "own/part"}}},
+    ),
     "prompts": ("prompts.set", {"prompts": {"set": "own/part"}}),
 }
 
