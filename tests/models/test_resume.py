@@ -7,11 +7,11 @@ import json
 import random
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.models.fake_server import Body, FakeServer
+from tests.models.hosted import make_options
 
 ROOT = Path(__file__).parents[2]
 QUESTIONS = 60
@@ -56,26 +56,12 @@ class CountingServer(FakeServer):
         return made
 
 
-def make_options(url: str) -> dict[str, Any]:
-    return {
-        "model": "m",
-        "base_urls": [url],
-        "identity": "same",
-        "api_key_env": None,
-        "max_concurrency": CONCURRENCY,
-        "timeout_seconds": 60.0,
-        "attempts": 1,
-        "max_requests": None,
-        "max_tokens": None,
-        "max_usd": None,
-        "usd_per_million_prompt_tokens": 0.0,
-        "usd_per_million_completion_tokens": 0.0,
-    }
-
-
 async def start(server: FakeServer, ledger: Path) -> asyncio.subprocess.Process:
+    options = make_options(
+        server.url, identity="same", api_key_env=None, max_concurrency=CONCURRENCY, timeout_seconds=60.0, attempts=1
+    )
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", PROGRAM, json.dumps(make_options(server.url)), str(ledger), str(QUESTIONS)),
+        *(sys.executable, "-c", PROGRAM, json.dumps(options), str(ledger), str(QUESTIONS)),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
     )
