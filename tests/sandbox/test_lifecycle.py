@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from agentdistill.errors import SandboxError
-from agentdistill.sandbox import Isolation, Sandbox, parent
+from agentdistill.sandbox import Isolation, Sandbox, Session, parent
 from tests.processes import alive, below
 from tests.sandbox.conftest import LIMITS, started
 
@@ -131,6 +131,15 @@ def test_a_killed_host_takes_all_with_it(offered_rung: Isolation) -> None:
     assert [pid for pid in family if alive(pid)] == []
 
 
+async def opened(box: Sandbox, kept: bool) -> Session:
+    """Open a session: `kept` says whether its state is a process of its own or still the zygote's."""
+    session = await box.session()
+    if kept:
+        await session.try_all(["1"])
+        await session.keep(0)
+    return session
+
+
 def holds(pid: int, text: bytes) -> bool:
     """Whether the memory of the process contains `text`."""
     with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
@@ -226,10 +235,7 @@ async def test_too_few_descriptors_are_an_error_that_names_the_cure() -> None:
 @pytest.mark.parametrize("kept", [False, True])
 async def test_a_candidate_that_cannot_be_held_does_not_run(monkeypatch: pytest.MonkeyPatch, kept: bool) -> None:
     box = await started("B")
-    session = await box.session()
-    if kept:
-        await session.try_all(["1"])
-        await session.keep(0)
+    session = await opened(box, kept)
     before = await steady()
 
     def no_descriptor(pid: int) -> None:
@@ -245,10 +251,7 @@ async def test_a_candidate_that_cannot_be_held_does_not_run(monkeypatch: pytest.
 @pytest.mark.parametrize("kept", [False, True])
 async def test_a_candidate_that_is_given_up_while_it_starts_does_not_run(kept: bool) -> None:
     box = await started("B")
-    session = await box.session()
-    if kept:
-        await session.try_all(["1"])
-        await session.keep(0)
+    session = await opened(box, kept)
     before = await steady()
     for turns in range(1, 8):
         step = asyncio.create_task(session.try_all(["while True: pass"]))
