@@ -20,9 +20,9 @@ from mlflow.exceptions import MlflowException
 
 from agentdistill.config import read_yaml
 from agentdistill.config.tracking import TrackingParams
-from tasks.graph import PARAMS, Lock, Node, outdated, read_graph, read_locks
+from tasks.graph import Lock, Node, outdated, read_graph, read_locks
 from tasks.journal import FOLDER, numbers, root
-from tasks.stage import load_params, pipeline_key, run_command
+from tasks.stage import PARAMS, load_params, pipeline_key, run_command
 from tasks.tracking import PARENT, STAGE, Tracker, as_metrics, is_away, label, open_tracker, publish
 
 MADE_BY = "pipeline.made_by"  # by stage: digest of its entry in dvc.lock, and the run that made it

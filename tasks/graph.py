@@ -13,8 +13,7 @@ from typing import Any
 from agentdistill.config import read_yaml
 from agentdistill.errors import ConfigError
 from agentdistill.records import content_id
-
-PARAMS = "params.yaml"
+from tasks.stage import PARAMS
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def read_locks(root: Path) -> dict[str, Lock]:
             content_id(entry),
             {dep["path"]: dep["md5"] for dep in entry.get("deps", []) if "md5" in dep},
             {out["path"]: out["md5"] for out in entry.get("outs", []) if "md5" in out},
-            entry.get("params", {}).get(PARAMS, {}),
+            entry.get("params", {}).get(PARAMS.name, {}),
         )
         for name, entry in stages.items()
     }

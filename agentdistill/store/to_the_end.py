@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import TypeVar, TypeVarTuple
 
-P = ParamSpec("P")
+Ts = TypeVarTuple("Ts")
 R = TypeVar("R")
 
 
-async def to_the_end(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+async def to_the_end(function: Callable[[*Ts], R], *args: *Ts) -> R:
     """As `asyncio.to_thread`, but a cancellation takes effect when `function` has returned: what is paid for gets
     stored, also when its episode's deadline passes meanwhile."""
     # A future, not a task: the end of `asyncio.run` cancels tasks, and work that waits for a thread with them.
-    work = asyncio.get_running_loop().run_in_executor(None, lambda: function(*args, **kwargs))
+    work = asyncio.get_running_loop().run_in_executor(None, function, *args)
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:

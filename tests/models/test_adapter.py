@@ -30,6 +30,12 @@ def write(folder: Path, layers: int = 3, inputs: int = 8, outputs: int = 12, **c
     return folder
 
 
+def models(**weights: str) -> None:
+    for name, content in weights.items():
+        Path(name).mkdir()
+        (Path(name) / "model.safetensors").write_text(content)
+
+
 def test_one_of_the_model_fits(tmp_path: Path) -> None:
     require_fit(SIZES, write(tmp_path))
 
@@ -78,9 +84,7 @@ def test_a_base_of_the_same_size_but_another_name_is_another(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trained: str, given: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("one", "two"):
-        Path(name).mkdir()
-        (Path(name) / "model.safetensors").write_text(name)
+    models(one="weights", two="other weights")
     with pytest.raises(ModelError, match=f"was trained on {trained}, not on {given}"):
         require_same_base(given, write(tmp_path / "adapter", base_model_name_or_path=trained))
 
@@ -90,7 +94,5 @@ def test_the_same_weights_or_nothing_known_is_no_other(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trained: str, given: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("one", "copy"):
-        Path(name).mkdir()
-        (Path(name) / "model.safetensors").write_text("the same")
+    models(one="weights", copy="weights")
     require_same_base(given, write(tmp_path / "adapter", base_model_name_or_path=trained))
