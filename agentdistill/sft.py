@@ -20,7 +20,6 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import (
-    AutoModelForCausalLM,
     PreTrainedTokenizerBase,
     PrinterCallback,
     TrainerCallback,
@@ -35,9 +34,12 @@ from trl.trainer import utils as trl_utils
 
 from agentdistill.data_parallel import data_parallel
 from agentdistill.errors import DataError, ModelError
+from agentdistill.models.loading import LOADING_ERRORS, first_line, load_whole
 from agentdistill.models.quiet import quiet
 from agentdistill.models.weights import ADAPTER_FILES
 from agentdistill.rendering import Example
+
+DIVERGING = {"loss": "training loss", "eval_loss": "validation loss", "grad_norm": "norm of the gradient"}
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def train(
 
     Raises:
         ModelError: the base model cannot be loaded.
-        DataError: the loss became NaN, which a lower learning rate mends.
+        DataError: the loss became NaN or infinite, which a lower learning rate mends. Nothing is trained after that.
     """
     fit = functools.partial(
         _fit,
@@ -145,11 +147,8 @@ def train(
     )
     with data_parallel(schedule.processes, fit):
         trainer = fit(on_step=on_step)
-    curve = _curve(trainer.state.log_history)
-    if any(math.isnan(point.loss) for point in curve):
-        raise DataError("The training loss became NaN. Lower sft.learning_rate or raise sft.batch_size.")
     _save(trainer.model, adapter)
-    return curve
+    return _curve(trainer.state.log_history)
 
 
 def _last_whole(checkpoints: Path) -> str | None:
@@ -203,7 +202,7 @@ def _fit(
             dtype=dtype,
         )
         if on_step is not None:
-            trainer.add_callback(_Progress(on_step))
+            trainer.add_callback(_Watch(on_step))
         # Where Triton is absent TRL computes the logits of every position, so that shapes do not change from batch to
         # batch on devices that compile. A CPU does not; the positions without a label, most of them, took a quarter of
         # each step.
@@ -223,10 +222,10 @@ def _trainer(
     dtype: torch.dtype,
 ) -> Any:
     try:
-        model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
-    except (OSError, ValueError) as e:
+        model = load_whole(base, dtype=dtype)
+    except LOADING_ERRORS as e:
         raise ModelError(
-            f"The student base '{base}' cannot be loaded: {e}. Correct student.path in params.yaml."
+            f"The student base '{base}' cannot be loaded: {first_line(e)}. Correct student.path in params.yaml."
         ) from e
     trainer = SFTTrainer(
         model=model,
@@ -260,6 +259,7 @@ def _arguments(schedule: Schedule, dtype: torch.dtype, checkpoints: Path, *, has
         bf16=dtype == torch.bfloat16,
         activation_checkpointing=torch.cuda.is_available(),
         logging_steps=1,
+        logging_nan_inf_filter=False,  # it would put numbers in the place of what is none
         eval_strategy="epoch" if has_validation else "no",
         save_strategy="epoch",
         save_total_limit=2,  # the last one may not have reached the disk whole
@@ -297,11 +297,27 @@ def _curve(history: Sequence[dict[str, Any]]) -> list[LossPoint]:
     return points
 
 
-class _Progress(TrainerCallback):
-    """Report optimiser steps to the caller, and say nothing else."""
+class _Watch(TrainerCallback):
+    """Report optimiser steps to the caller, end the training when it has diverged, and say nothing else."""
 
     def __init__(self, on_step: Callable[[], None]) -> None:
         self._on_step = on_step
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._on_step()
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **_: Any,
+    ) -> None:
+        for name, what in DIVERGING.items():
+            value = (logs or {}).get(name, 0.0)
+            if not math.isfinite(value):
+                raise DataError(
+                    f"Training has diverged: at step {state.global_step} the {what} is {value}. Lower "
+                    "sft.learning_rate or raise sft.batch_size."
+                )

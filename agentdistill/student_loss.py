@@ -6,13 +6,13 @@ Perplexity under the student as a criterion for distillation data: Zhang et al. 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM
 
 from agentdistill.errors import ModelError
+from agentdistill.models.loading import LOADING_ERRORS, first_line, load_whole
 from agentdistill.rendering import Example
 
 
@@ -30,16 +30,23 @@ def mean_losses(
     example without a trained token has loss infinity: nothing could be learnt from it.
 
     Raises:
-        ModelError: the model at `base` (a folder or hub name) cannot be loaded.
+        ModelError: the model at `base` (a folder or hub name) cannot be loaded, or its numbers run over in `dtype`.
     """
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"The student base '{base}' cannot be loaded: {error}. Correct student.path.") from error
+        model = load_whole(base, dtype=dtype)
+    except LOADING_ERRORS as error:
+        raise ModelError(
+            f"The student base '{base}' cannot be loaded: {first_line(error)}. Correct student.path."
+        ) from error
     model.to(device).eval()
     losses = []
     for example in examples:
         losses.append(_mean_loss(model, example, device))
+        if math.isnan(losses[-1]):
+            raise ModelError(
+                f"The student base '{base}' gives no numbers in {dtype}. Set student.dtype to bfloat16 or float32; if "
+                "it is one of them, the weights are broken."
+            )
         advance()
     return losses
 

@@ -21,6 +21,7 @@ from agentdistill.errors import DataError, ModelError
 from agentdistill.rendering import Example
 from agentdistill.sft import Lora, LossPoint, Schedule, split_by_length, train
 from agentdistill.student_loss import mean_losses
+from tests.damaged import LACKED, lacking
 
 VOCABULARY = 200
 Run = Callable[..., list[LossPoint]]
@@ -55,6 +56,7 @@ def train_on(
     folder: Path,
     examples: list[Example],
     *,
+    learning_rate: float = 0.05,
     epochs: int = 1,
     micro_batch_size: int = 8,
     processes: int = 1,
@@ -67,7 +69,7 @@ def train_on(
         tokenizer=tokenizer,
         lora=Lora(rank=4, alpha=8, dropout=0.0),
         schedule=Schedule(
-            learning_rate=0.05,
+            learning_rate=learning_rate,
             epochs=epochs,
             batch_size=8,
             micro_batch_size=micro_batch_size,
@@ -252,16 +254,39 @@ def test_a_process_trains_on_one_device(tmp_path: Path, monkeypatch: pytest.Monk
     assert arguments.train_batch_size * arguments.gradient_accumulation_steps == 8
 
 
-def test_a_loss_that_is_not_a_number_stops_the_training(
+def test_a_training_that_diverges_ends_at_once(run: Run, tmp_path: Path) -> None:
+    steps: list[int] = []
+    with pytest.raises(
+        DataError, match=r"diverged: at step 2 the training loss is (nan|inf).*Lower sft\.learning_rate"
+    ):
+        run(
+            tmp_path,
+            [example(6, 2, seed) for seed in range(16)],  # two steps an epoch
+            learning_rate=1e30,
+            epochs=50,
+            on_step=lambda: steps.append(1),
+        )
+    assert len(steps) <= 2
+    assert not (tmp_path / "adapter").exists()
+
+
+def test_a_base_that_gives_no_numbers_is_not_trained(
     tiny_model: Path, byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
     broken = Qwen2ForCausalLM.from_pretrained(tiny_model)
     with torch.no_grad():
         broken.model.norm.weight.fill_(float("nan"))
     broken.save_pretrained(tmp_path / "broken")
-    with pytest.raises(DataError, match=r"NaN.*Lower sft\.learning_rate"):
+    with pytest.raises(DataError, match="at step 1 the training loss is nan"):
         train_on(tmp_path / "broken", byte_tokenizer, tmp_path, [example(6, 2)])
     assert not (tmp_path / "adapter").exists()
+
+
+def test_a_base_that_lacks_weights_is_not_trained(
+    tiny_model: Path, byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=f"cannot be loaded: the file lacks weights such as {LACKED}"):
+        train_on(lacking(tiny_model, tmp_path), byte_tokenizer, tmp_path, [example(6, 2)])
 
 
 def test_missing_base_is_one_sentence(byte_tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from transformers import AutoModelForCausalLM
 from agentdistill.errors import ModelError
 from agentdistill.rendering import Example
 from agentdistill.student_loss import mean_losses
+from tests.damaged import LACKED, lacking, overflowing
 
 
 def losses(tiny_model: Path, *examples: Example) -> list[float]:
@@ -37,3 +38,16 @@ def test_nothing_to_learn_is_the_worst(tiny_model: Path) -> None:
 def test_missing_model_is_an_error() -> None:
     with pytest.raises(ModelError, match=r"student\.path"):
         losses(Path("/nonexistent/model"), Example((1, 2), (True, True)))
+
+
+def test_missing_weights_are_an_error(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=f"lacks weights such as {LACKED}"):
+        losses(lacking(tiny_model, tmp_path), Example((1, 2), (True, True)))
+
+
+def test_numbers_that_run_over_are_an_error_not_a_loss(tiny_model: Path, tmp_path: Path) -> None:
+    large = str(overflowing(tiny_model, tmp_path))
+    example = Example((1, 2, 3), (True, True, True))
+    assert all(map(math.isfinite, mean_losses(large, [example], dtype=torch.float32, device="cpu")))
+    with pytest.raises(ModelError, match=r"no numbers in torch.float16. Set student\.dtype"):
+        mean_losses(large, [example], dtype=torch.float16, device="cpu")

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from urllib.parse import urlsplit
 
+import httpx2
 import openai
 
 from agentdistill.errors import ModelError
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+# A connection that has been idle for longer is not used again. vLLM, and whatever else runs on uvicorn, closes one that
+# is idle for 5 seconds, and a request sent at that moment is lost: nobody knows whether it was taken.
+IDLE_SECONDS = 2.0
 
 
 def open_client(url: str, secret: str, timeout: float) -> openai.AsyncOpenAI:
@@ -21,7 +25,12 @@ def open_client(url: str, secret: str, timeout: float) -> openai.AsyncOpenAI:
         api_key=secret or "none",  # the client wants some key even where the server wants none
         max_retries=0,
         timeout=timeout,
-        http_client=openai.DefaultAioHttpClient(trust_env=not local),
+        http_client=openai.DefaultAioHttpClient(
+            trust_env=not local,
+            # How many requests are in flight is the caller's business. One that waited here for one of the client's own
+            # thousand connections would spend its timeout on that. 0 is no limit.
+            limits=httpx2.Limits(max_connections=0, keepalive_expiry=IDLE_SECONDS),
+        ),
     )
 
 

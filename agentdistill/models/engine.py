@@ -216,7 +216,11 @@ class Engine:
         return owners
 
     def _choose(self, logits: Tensor) -> list[int]:
-        """Return the next token of each sample, row by row, from one row of logits for each."""
+        """Return the next token of each sample, row by row, from one row of logits for each.
+
+        Raises:
+            FloatingPointError: a token's logit is no number; every text from here on would be noise.
+        """
         device = logits.device
         drawn = [(source, row, sample.key) for source, row in enumerate(self.rows) for sample in row.samples]
         if len(drawn) != len(self.rows):
@@ -230,6 +234,9 @@ class Engine:
             greedy=all(row.owner.job.temperature == 0 for row in self.rows),
             nucleus=any(row.owner.job.top_p < 1 for row in self.rows),
         )
+        # The largest is what is chosen, and nothing counts as larger than NaN.
+        if not bool(logits.gather(-1, tokens[:, None]).isfinite().all()):
+            raise FloatingPointError(f"the model's numbers ran over in {logits.dtype}".replace("torch.", ""))
         chosen: list[int] = tokens.tolist()
         return chosen
 

@@ -16,6 +16,8 @@ from agentdistill.models.quiet import quiet
 
 CHANGING_ROPE = {"dynamic", "longrope"}  # their frequencies follow the longest sequence in the batch
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# What transformers, safetensors and PEFT raise for files that are missing, damaged or of something else.
+LOADING_ERRORS = (OSError, ValueError, RuntimeError, KeyError, AttributeError, TypeError, SafetensorError)
 
 
 def load_model(folder: Path, adapter: Path | None, dtype: str, device: str) -> PreTrainedModel:
@@ -37,7 +39,7 @@ def load_model(folder: Path, adapter: Path | None, dtype: str, device: str) -> P
             f"{folder} does not fit on {device}: {first_line(error)}. Use a smaller model, dtype bfloat16, or a "
             "larger device."
         ) from error
-    except (OSError, ValueError, RuntimeError, KeyError, AttributeError, TypeError, SafetensorError) as error:
+    except LOADING_ERRORS as error:
         with_adapter = f" with the adapter {adapter}" if adapter is not None else ""
         hint = " The adapter must have been trained on this very model." if adapter is not None else ""
         raise ModelError(f"{folder} cannot be loaded{with_adapter}: {first_line(error)}.{hint}") from error
@@ -66,12 +68,23 @@ def _unserved(config: Any) -> str | None:
     return None
 
 
-def _merged(folder: Path, adapter: Path | None, dtype: torch.dtype) -> Any:
-    options = {"dtype": dtype, "attn_implementation": ATTENTION, "output_loading_info": True}
-    loaded: Any = AutoModelForCausalLM.from_pretrained(folder, **options)  # a pair, whatever its annotation says
+def load_whole(base: str | Path, **options: Any) -> Any:
+    """Return the causal language model `base`, a folder or hub name, on the CPU.
+
+    Raises:
+        ValueError: weights are missing, in whose place transformers would put random ones.
+        others of LOADING_ERRORS: what transformers raises itself.
+    """
+    # A pair, whatever its annotation says.
+    loaded: Any = AutoModelForCausalLM.from_pretrained(base, output_loading_info=True, **options)
     model, report = loaded
-    if report["missing_keys"]:  # transformers would go on with random weights
+    if report["missing_keys"]:
         raise ValueError(f"the file lacks weights such as {sorted(report['missing_keys'])[0]}")
+    return model
+
+
+def _merged(folder: Path, adapter: Path | None, dtype: torch.dtype) -> Any:
+    model = load_whole(folder, dtype=dtype, attn_implementation=ATTENTION)
     if adapter is None:
         return model
     from peft import PeftModel

@@ -18,7 +18,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
-from agentdistill.errors import AgentDistillError, ModelError
+from agentdistill.errors import AgentDistillError, ModelError, ModelUnusable
 from agentdistill.models.adapter import require_same_base
 from agentdistill.models.chat import home_replica
 from agentdistill.models.weights import engine_fingerprint, find_model
@@ -142,7 +142,7 @@ class _Copy:
             self._fail(error)
         except (asyncio.IncompleteReadError, ConnectionError):
             self._fail(
-                ModelError(
+                ModelUnusable(
                     f"A process that served {self._settings['path']} has ended; its last words are above. If there "
                     "are none, the machine most likely ran out of memory: lower processes or max_rows."
                 )

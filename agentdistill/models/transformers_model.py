@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from jinja2 import TemplateError
 
-from agentdistill.errors import ContextOverflow, ModelError
+from agentdistill.errors import ContextOverflow, ModelError, ModelUnusable
 from agentdistill.models.adapter import require_same_base
 from agentdistill.models.engine import Engine, Generated, Job
 from agentdistill.models.loading import first_line, load_model, stop_tokens
@@ -240,11 +240,16 @@ def _decode(tokenizer: Any, before: int, tokens: list[int]) -> str:
     return both[len(start) :]
 
 
-def _engine_failure(path: str, error: Exception) -> ModelError:
+def _engine_failure(path: str, error: Exception) -> ModelUnusable:
     if isinstance(error, torch.OutOfMemoryError):
         advice = "Lower max_rows, prompt_tokens_per_step or prefix_cache_tokens"
-        failure = ModelError(f"{path} ran out of memory while generating: {first_line(error)}. {advice}.")
+        failure = ModelUnusable(f"{path} ran out of memory while generating: {first_line(error)}. {advice}.")
+    elif isinstance(error, FloatingPointError):
+        failure = ModelUnusable(
+            f"{path} gives no numbers: {first_line(error)}. Set dtype: bfloat16, or float32 where that is slow. If it "
+            "has one of them, the weights, or those of the adapter, are broken."
+        )
     else:
-        failure = ModelError(f"{path} failed while generating: {type(error).__name__}: {first_line(error)}.")
+        failure = ModelUnusable(f"{path} failed while generating: {type(error).__name__}: {first_line(error)}.")
     failure.__cause__ = error
     return failure

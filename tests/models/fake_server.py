@@ -16,7 +16,8 @@ Fault = Callable[["FakeServer", Body, asyncio.StreamWriter], Awaitable[None]]
 class FakeServer:
     """Answers "reply to <last message>" with `n` choices. Each of `faults` spoils one request, in order.
 
-    `bodies` holds the requests as they came, `headers` and `keys` their headers, all and those of authorization.
+    `bodies` holds the requests as they came, `headers` and `keys` their headers, all and those of authorization;
+    `connected` counts the connections.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class FakeServer:
         self.bodies: list[Body] = []
         self.headers: list[dict[str, str]] = []
         self.keys: list[str] = []
+        self.connected = 0
         self._connections: set[asyncio.Task[object]] = set()
         self._continues = continues
         self._choices = choices
@@ -42,7 +44,7 @@ class FakeServer:
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=4096)
         return self
 
     async def __aexit__(
@@ -57,6 +59,7 @@ class FakeServer:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
+        self.connected += 1
         try:
             while await reader.readline():
                 headers = {}
@@ -140,6 +143,17 @@ def change(**fields: Any) -> Fault:
 
     async def fault(server: FakeServer, body: Body, writer: asyncio.StreamWriter) -> None:
         await server.answer(writer, {**server.completion(body), **fields})
+
+    return fault
+
+
+def crowd(size: int) -> Fault:
+    """Answer once so many requests are here. One object of it spoils them all."""
+    barrier = asyncio.Barrier(size)
+
+    async def fault(server: FakeServer, body: Body, writer: asyncio.StreamWriter) -> None:
+        await barrier.wait()
+        await server.answer(writer, server.completion(body))
 
     return fault
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from agentdistill.errors import ContextOverflow, ModelError, ModelUnusable
+from agentdistill.models import client
 from agentdistill.models.factory import open_model
 from agentdistill.models.openai_model import OpenAIModel
 from agentdistill.records import Message
-from tests.models.fake_server import FakeServer, Fault, change, drip, garble, hang_up, refuse
+from tests.models.fake_server import FakeServer, Fault, change, crowd, drip, garble, hang_up, refuse
 from tests.models.hosted import KEY, QUESTION, SAMPLING, ask, make_model, make_options
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -121,6 +122,26 @@ async def test_a_server_that_hangs_up_is_not_said_to_be_slow() -> None:
         server.faults.append(hang_up)
         with pytest.raises(ModelError, match=r"cannot be reached: Response payload is not completed"):
             await ask(model)
+
+
+async def test_a_connection_is_used_again_only_while_it_is_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A server closes idle connections, and what is sent at that moment is lost.
+    monkeypatch.setattr(client, "IDLE_SECONDS", 0.2)
+    async with FakeServer() as server, make_model(server.url) as model:
+        await ask(model)
+        await ask(model)
+        assert server.connected == 1
+        await asyncio.sleep(0.3)
+        await ask(model)
+        assert server.connected == 2
+
+
+async def test_more_requests_than_a_thousand_are_in_flight() -> None:
+    async with FakeServer() as server:
+        server.faults.extend([crowd(1200)] * 1200)
+        async with make_model(server.url, max_concurrency=1200, start_concurrency=1200, timeout_seconds=60) as model:
+            await asyncio.gather(*(ask(model) for _ in range(1200)))
+    assert len(server.bodies) == 1200
 
 
 async def test_an_unreachable_server_is_one_sentence() -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from agentdistill.errors import ContextOverflow, ModelError
+from agentdistill.errors import ContextOverflow, ModelError, ModelUnusable
 from agentdistill.models import process_model
 from agentdistill.models.process_model import ProcessModel, _Copy
 from agentdistill.models.transformers_model import TransformersModel
@@ -137,9 +137,9 @@ async def test_a_killed_process_fails_what_waits_for_it_and_what_comes_later(tin
         await asyncio.sleep(0.1)
         (process,) = new_processes(others)
         os.kill(process, signal.SIGKILL)
-        with pytest.raises(ModelError, match="has ended"):
+        with pytest.raises(ModelUnusable, match="has ended"):
             await waiting
-        with pytest.raises(ModelError, match="has ended"):
+        with pytest.raises(ModelUnusable, match="has ended"):
             await model.sample(question(2), n=1, sampling=RANDOM, seed=0)
 
 

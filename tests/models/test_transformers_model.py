@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForCausalLM,
     LlamaConfig,
@@ -20,12 +19,13 @@ from transformers import (
     Qwen2Config,
 )
 
-from agentdistill.errors import ContextOverflow, ModelError
+from agentdistill.errors import ContextOverflow, ModelError, ModelUnusable
 from agentdistill.models.engine import Engine
 from agentdistill.models.loading import _unserved
 from agentdistill.models.transformers_model import TransformersModel
 from agentdistill.records import Message, Reply, Sampling
 from tests.conftest import make_model
+from tests.damaged import LACKED, lacking, overflowing
 from tests.models.conftest import OPTIONS, question
 
 GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=16)
@@ -66,6 +66,19 @@ async def test_a_reply_does_not_depend_on_its_company(tiny_model: Path, sampling
         backwards = await asyncio.gather(*(ask(model, number, sampling, n=2) for number in reversed(range(24))))
         again = await asyncio.gather(*(ask(model, number, sampling, n=2) for number in range(24)))
     assert backwards[::-1] == again == alone
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, RANDOM])
+async def test_numbers_that_run_over_are_an_error_not_a_text(
+    tiny_model: Path, tmp_path: Path, sampling: Sampling
+) -> None:
+    folder = overflowing(tiny_model, tmp_path)
+    async with make(folder, dtype="bfloat16") as model:
+        await ask(model, 0, sampling)
+    async with make(folder, dtype="float16") as model:
+        for number in range(2):
+            with pytest.raises(ModelUnusable, match=r"ran over in float16\. Set dtype: bfloat16"):
+                await ask(model, number, sampling)
 
 
 async def test_a_sample_does_not_depend_on_how_many_there_are(tiny_model: Path) -> None:
@@ -268,12 +281,8 @@ def test_a_cache_that_does_not_fit_is_one_sentence(tiny_model: Path) -> None:
 
 
 def test_a_file_without_some_of_the_weights_is_one_sentence(tiny_model: Path, tmp_path: Path) -> None:
-    lacking = shutil.copytree(tiny_model, tmp_path / "lacking")
-    weights = load_file(lacking / "model.safetensors")
-    del weights["model.layers.1.mlp.up_proj.weight"]
-    save_file(weights, lacking / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelError, match=r"lacks weights such as model.layers.1.mlp.up_proj"):
-        make(lacking)
+    with pytest.raises(ModelError, match=f"lacks weights such as {LACKED}"):
+        make(lacking(tiny_model, tmp_path))
 
 
 def test_a_model_without_a_chat_template_is_one_sentence(tiny_model: Path, tmp_path: Path) -> None:
