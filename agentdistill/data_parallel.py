@@ -53,9 +53,10 @@ def data_parallel(processes: int, work: Callable[[], object]) -> Iterator[None]:
             ranks = [Rank(rank, processes, f"file://{meeting}/processes") for rank in range(processes)]
             ready = [spawn.Event() for _ in ranks[1:]]
             arguments = zip(ranks[1:], ready, strict=True)
-            others += [spawn.Process(target=_follow, args=(work, *each), daemon=True) for each in arguments]
-            for other in others:
-                other.start()
+            for each in arguments:
+                process = spawn.Process(target=_follow, args=(work, *each), daemon=True)
+                process.start()
+                others.append(process)
             _wait_for(ready, others)
             with mock.patch.dict(os.environ):
                 ranks[0].join()

@@ -1,7 +1,7 @@
 """LoRA supervised fine-tuning of a student on rendered examples, through TRL and PEFT.
 
 The examples come with ids and mask; TRL is told to leave them as they are. The same seed on the same machine gives the
-same adapter. Checkpoints are kept beside the adapter while training runs, so a killed run continues where it stood.
+same adapter. A checkpoint is kept beside the adapter at the end of each epoch, from which a killed run continues.
 """
 
 from __future__ import annotations
@@ -88,7 +88,11 @@ class Schedule:
 
 @dataclass(frozen=True)
 class LossPoint:
-    """One logged point: optimiser step, epochs seen, mean loss in nats per trained token, on training or validation."""
+    """One logged point: optimiser step, epochs seen, and loss in nats, on training or validation.
+
+    The training loss is the mean over the trained tokens of the step's batch; the validation loss the mean over the
+    examples, each with the mean over the trained tokens of the piece that it was passed in.
+    """
 
     step: int
     epoch: float
@@ -131,9 +135,11 @@ def train(
     left of others is removed.
 
     Raises:
-        ModelError: the base model cannot be loaded.
+        ModelError: the base model cannot be loaded, or memory runs out.
         DataError: the loss became NaN or infinite, which a lower learning rate mends. Nothing is trained after that.
     """
+    if schedule.processes > 1:
+        train_examples = _filled_up(train_examples, schedule.rows * schedule.processes)
     fit = functools.partial(
         _fit,
         train_examples,
@@ -146,9 +152,22 @@ def train(
         checkpoint=_last_whole(checkpoints),
     )
     with data_parallel(schedule.processes, fit):
-        trainer = fit(on_step=on_step)
+        try:
+            trainer = fit(on_step=on_step)
+        except torch.OutOfMemoryError as e:
+            raise ModelError(
+                f"Training ran out of memory: {first_line(e)}. Lower sft.device_batch_size, then sft.max_length."
+            ) from e
     _save(trainer.model, adapter)
     return _curve(trainer.state.log_history)
+
+
+def _filled_up(examples: Sequence[Example], multiple: int) -> Sequence[Example]:
+    """Add examples without a trained token until the processes have equally many pieces; accelerate would have each
+    epoch begin again with the longest ones."""
+    shortest = min(examples, key=lambda example: len(example.ids))
+    idle = Example(shortest.ids, (False,) * len(shortest.ids))
+    return [*examples, *[idle] * (-len(examples) % multiple)]
 
 
 def _last_whole(checkpoints: Path) -> str | None:
@@ -241,6 +260,9 @@ def _trainer(
             task_type="CAUSAL_LM",
         ),
     )
+    if trainer.accelerator.num_processes > 1:
+        # Each process shuffles for itself, and their generators part as soon as dropout has drawn from them.
+        trainer.accelerator.rng_types = ["torch"]
     trainer.remove_callback(PrinterCallback)  # the caller shows progress and keeps the curve
     return trainer
 

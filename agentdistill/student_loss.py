@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from agentdistill.errors import ModelError
-from agentdistill.models.loading import LOADING_ERRORS, first_line, load_whole
+from agentdistill.models.loading import LOADING_ERRORS, first_line, load_whole, require_device
 from agentdistill.rendering import Example
 
 
@@ -30,15 +30,16 @@ def mean_losses(
     example without a trained token has loss infinity: nothing could be learnt from it.
 
     Raises:
-        ModelError: the model at `base` (a folder or hub name) cannot be loaded, or its numbers run over in `dtype`.
+        ModelError: the model at `base` (a folder or hub name) cannot be loaded to `device`, or its numbers run over in
+            `dtype`.
     """
+    require_device(device)
     try:
-        model = load_whole(base, dtype=dtype)
+        model = load_whole(base, dtype=dtype).to(device).eval()
     except LOADING_ERRORS as error:
         raise ModelError(
             f"The student base '{base}' cannot be loaded: {first_line(error)}. Correct student.path."
         ) from error
-    model.to(device).eval()
     losses = []
     for example in examples:
         losses.append(_mean_loss(model, example, device))
@@ -57,5 +58,5 @@ def _mean_loss(model: torch.nn.Module, example: Example, device: str) -> float:
     if not counted.any():
         return float("inf")
     ids = torch.tensor([example.ids], device=device)
-    logits = model(input_ids=ids).logits[0, :-1].float()
-    return float(torch.nn.functional.cross_entropy(logits[counted], ids[0, 1:][counted]))
+    logits = model(input_ids=ids).logits[0, :-1][counted].float()
+    return float(torch.nn.functional.cross_entropy(logits, ids[0, 1:][counted]))

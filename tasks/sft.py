@@ -3,7 +3,7 @@
 Reads `data/sft/<variant>.jsonl`, trajectories that the filter kept. Writes `models/adapters/<variant>/` with the
 adapter and the protocol it was trained under, and the loss curve in `reports/plots/sft-<variant>.csv`. A share of the
 problems is held out for the validation loss. Checkpoints stand under `.cache/`, keyed by all that determines the
-training, so a killed stage goes on where it stood.
+training, so a killed stage goes on from its last whole epoch.
 """
 
 from __future__ import annotations

@@ -3,9 +3,12 @@
 import functools
 import json
 import multiprocessing
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -14,6 +17,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 from trl import SFTConfig
+from trl.trainer import sft_trainer
 from trl.trainer import utils as trl_utils
 
 from agentdistill import sft
@@ -60,14 +64,16 @@ def train_on(
     epochs: int = 1,
     micro_batch_size: int = 8,
     processes: int = 1,
+    dropout: float = 0.0,
+    validation: int = 2,
     on_step: Callable[[], None] = lambda: None,
 ) -> list[LossPoint]:
     return train(
         examples,
-        examples[:2],
+        examples[:validation],
         base=str(base),
         tokenizer=tokenizer,
-        lora=Lora(rank=4, alpha=8, dropout=0.0),
+        lora=Lora(rank=4, alpha=8, dropout=dropout),
         schedule=Schedule(
             learning_rate=learning_rate,
             epochs=epochs,
@@ -216,6 +222,40 @@ def test_processes_that_share_each_batch_train_the_same_adapter(run: Run, tmp_pa
     assert [p.step for p in together] == [p.step for p in alone]
     for name, weight in weights(tmp_path / "alone").items():
         assert torch.allclose(weights(tmp_path / "together")[name], weight, atol=1e-4)
+
+
+FIT = sft._fit
+SEEN = "TEST_SFT_SEEN"  # the folder where each process leaves what it was given
+
+
+def recording_fit(*arguments: Any, **options: Any) -> Any:
+    """Train, and leave the last token of each example in the order in which this process met them."""
+    met: list[int] = []
+    collate = sft_trainer.DataCollatorForLanguageModeling.torch_call
+
+    def recording(self: Any, examples: list[dict[str, Any]]) -> Any:
+        met.extend(int(one["input_ids"][-1]) for one in examples if max(one["labels"]) > 0)
+        return collate(self, examples)
+
+    with mock.patch.object(sft_trainer.DataCollatorForLanguageModeling, "torch_call", recording):
+        trainer = FIT(*arguments, **options)
+    Path(os.environ[SEEN], os.environ["RANK"]).write_text(json.dumps(met))
+    return trainer
+
+
+def test_processes_meet_every_example_once_in_every_epoch(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sft, "_fit", recording_fit)
+    monkeypatch.setenv(SEEN, str(tmp_path))
+    numbers = list(range(10, 43))  # 33, of which two processes cannot have pieces of 4 each
+    examples = []
+    for number in numbers:
+        one = example(6 + number % 7, 2, seed=number)
+        examples.append(Example((*one.ids[:-1], number), one.mask))
+    run(tmp_path, examples, epochs=3, micro_batch_size=4, processes=2, dropout=0.3, validation=0)
+    met = [json.loads((tmp_path / str(rank)).read_text()) for rank in range(2)]
+    assert sorted(met[0] + met[1]) == sorted(3 * numbers)
 
 
 def test_a_training_process_that_dies_is_one_sentence(run: Run, tmp_path: Path) -> None:

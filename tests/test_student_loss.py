@@ -51,3 +51,9 @@ def test_numbers_that_run_over_are_an_error_not_a_loss(tiny_model: Path, tmp_pat
     assert all(map(math.isfinite, mean_losses(large, [example], dtype=torch.float32, device="cpu")))
     with pytest.raises(ModelError, match=r"no numbers in torch.float16. Set student\.dtype"):
         mean_losses(large, [example], dtype=torch.float16, device="cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_an_error(tiny_model: Path) -> None:
+    with pytest.raises(ModelError, match="finds no GPU"):
+        mean_losses(str(tiny_model), [Example((1, 2), (True, True))], dtype=torch.float32, device="cuda")

@@ -16,6 +16,7 @@ class Block(BaseModel):
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=1 << 32)]  # what numpy takes
 Fraction = Annotated[float, Field(ge=0, le=1)]
+PartOf = Annotated[float, Field(ge=0, lt=1)]  # a share that leaves something
 Positive = Annotated[float, Field(gt=0)]
 Temperature = Annotated[float, Field(ge=0)]
 TopP = Annotated[float, Field(gt=0, le=1)]

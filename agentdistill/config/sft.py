@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import ValidationInfo, field_validator
 
-from agentdistill.config.block import Block, Count, Fraction, Positive
+from agentdistill.config.block import Block, Count, PartOf, Positive
 
 
 class SftParams(Block):
@@ -16,16 +16,16 @@ class SftParams(Block):
 
     lora_r: Count
     lora_alpha: Count
-    lora_dropout: Fraction
+    lora_dropout: PartOf
     learning_rate: Positive
-    warmup_ratio: Fraction
+    warmup_ratio: PartOf
     epochs: Positive
     batch_size: Count
     device_batch_size: Count
     processes: Count
     max_length: Count
     mask_failed_steps: bool
-    validation: Fraction
+    validation: PartOf
     dtype: Literal["float32", "bfloat16"]
 
     @field_validator("processes")

@@ -28,8 +28,7 @@ def load_model(folder: Path, adapter: Path | None, dtype: str, device: str) -> P
     """
     if dtype not in DTYPES:
         raise ModelError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}.")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ModelError(f"device is {device}, but torch {torch.__version__} finds no GPU. Set device to cpu.")
+    require_device(device)
     register_attention()
     try:
         with quiet():
@@ -50,6 +49,12 @@ def load_model(folder: Path, adapter: Path | None, dtype: str, device: str) -> P
         )
     served: PreTrainedModel = model
     return served
+
+
+def require_device(device: str) -> None:
+    """Raise ModelError for a GPU where torch finds none."""
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ModelError(f"device is {device}, but torch {torch.__version__} finds no GPU. Set device to cpu.")
 
 
 def _unserved(config: Any) -> str | None:
