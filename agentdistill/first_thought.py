@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 
 _BLANK_LINE = re.compile(r"\n[ \t]*\n")
-_ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+# A chain may speak of the tag before it uses it, so an answer begins at the last opening before its end.
+_ANSWER = re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.DOTALL)
 _ANSWER_START = "<answer>"
 _FENCE = "```"
 
@@ -36,6 +37,6 @@ def prefix(thought: str) -> str:
 
 
 def stated_answer(cot: str) -> str | None:
-    """Return the content of the last `<answer>` tag of a chain of thought, None when there is none."""
+    """Return the content of the last `<answer>` tag of a chain of thought, None when there is none or it is empty."""
     answers: list[str] = _ANSWER.findall(cot)
-    return answers[-1].strip() if answers else None
+    return (answers[-1].strip() or None) if answers else None

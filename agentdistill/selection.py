@@ -18,7 +18,7 @@ Preference = Literal["first", "shortest", "fewest_steps", "lowest_nll"]
 SEARCH_TOOL = "search"
 # In the order in which they are asked.
 REASONS = (
-    "error",  # infrastructure failed, so the attempt says nothing about the model
+    "error",  # the episode was broken off: infrastructure failed, or the conversation outgrew the context
     "no_answer",
     "ungraded",
     "wrong",

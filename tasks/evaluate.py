@@ -9,6 +9,7 @@ the trajectories as `<mode>.jsonl` and their grades as `<mode>.grades.jsonl`.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ PROBLEMS = Path("data/problems/test.jsonl")
 ADAPTERS = Path("models/adapters")
 FOLDER = Path("data/eval")
 MODES = ("greedy", "single", "sag")
+LONGEST_READ = 1000  # characters of an answer whose spelling is undone: the time that takes can grow with their square
+_NUMBER = re.compile(r"([+-]?)(?=\.?\d)(\d{1,3}(?:,\d{3})+|\d*)(?:\.(\d*))?")
 
 Solve = Callable[[Problem], Awaitable[Trajectory]]
 
@@ -144,8 +147,22 @@ def _reasoner(params: Params, variant: str, model: Model, prompt: str, mode: str
 
 
 def _same_number(answer: str) -> str:
-    """Compare mathematical answers as written, without box and spaces: whether forms are equal is for the grader."""
-    return "".join(unbox(answer).split())
+    """Compare mathematical answers as text, spellings of one notation as the same: whether forms are equal is for the
+    grader, which can be killed when that takes too long."""
+    if len(answer) > LONGEST_READ:
+        return "".join(unbox(answer).split())
+    from agentdistill.grading.reading import canonical  # and sympy with it
+
+    text = canonical(answer)
+    number = _NUMBER.fullmatch(text)
+    return _decimal(*number.groups("")) if number else text
+
+
+def _decimal(sign: str, whole: str, fraction: str) -> str:
+    """Write a number without grouped thousands and without zeros that say nothing."""
+    whole, fraction = whole.replace(",", "").lstrip("0") or "0", fraction.rstrip("0")
+    size = f"{whole}.{fraction}" if fraction else whole
+    return f"-{size}" if sign == "-" and size != "0" else size
 
 
 def _sampling(params: Params, mode: str, max_tokens: int, stop: tuple[str, ...]) -> Sampling:

@@ -29,7 +29,13 @@ from tasks.stage import load_params, log, run_stage
 DATA = Path("data")
 REPORTS = Path("reports")
 TRAINED = ("cot", "agent", "agent_ftp")
-COSTLY = ("cot", "rollout-plain", "rollout-first_thought", *(f"evaluate-{recipe}" for recipe in RECIPES))
+COSTLY = (
+    "cot",
+    "rollout-plain",
+    "rollout-first_thought",
+    *(f"filter-{recipe}" for recipe in TRAINED),
+    *(f"evaluate-{recipe}" for recipe in RECIPES),
+)
 
 
 def main() -> None:

@@ -38,6 +38,9 @@ def test_prefix_ends_where_the_model_goes_on() -> None:
         ("<answer>1</answer> no, <answer>2</answer>", "2"),
         ("<answer>a\nb</answer>", "a\nb"),
         ("<answer>unclosed", None),
+        ("I will use an <answer> tag.\n\nFinal: <answer>Paris</answer>", "Paris"),
+        ("<answer>1</answer> and <answer>", "1"),
+        ("<answer> \n </answer>", None),
         ("", None),
     ],
 )

@@ -76,7 +76,8 @@ class Reasoner:
     ) -> Trajectory:
         """Answer by majority among `samples` chains of thought; `key` normalises an answer for comparison.
 
-        With `early`, no chain is sampled that could not change the answer.
+        An answer of which `key` leaves nothing has no vote. With `early`, no chain is sampled that could not change the
+        answer.
         """
         started = time.perf_counter()
         prompt = self._prompt(problem)
@@ -176,8 +177,9 @@ class Reasoner:
 
 
 def _stated(text: str, key: Callable[[str], str]) -> Outcome:
-    """Return the answer that a text states; a text without one is a failed candidate."""
+    """Return the answer that a text states; a text without one, or with one that says nothing, is a failure."""
     answer = stated_answer(text)
-    if answer is None:
+    canonical = "" if answer is None else key(answer)
+    if not canonical:
         return Outcome(ok=False, error=NO_ANSWER, error_kind="parse")
-    return Outcome(ok=True, final_answer=answer, canonical=key(answer))
+    return Outcome(ok=True, final_answer=answer, canonical=canonical)

@@ -96,10 +96,16 @@ KINDS = (
         lambda _, right: not right[0] and right[1],
     ),
     Kind(
-        "The vote overruled or repaired the first candidate",
-        "Without the vote the first candidate would have been the action.",
+        "The vote overruled or repaired the first candidate, and the answer is right",
+        "Without the vote the first candidate would have been the action. Beside it is another sample without a vote.",
         (("agent_ftp", "single"), ("agent_ftp", "sag")),
         lambda tries, right: right[1] and _vote_mattered(tries[1]),
+    ),
+    Kind(
+        "The vote overruled or repaired the first candidate, and the answer is not right",
+        "The other questions where the vote changed an action, be it for the worse or too little for the better.",
+        (("agent_ftp", "single"), ("agent_ftp", "sag")),
+        lambda tries, right: not right[1] and _vote_mattered(tries[1]),
     ),
     Kind(
         "The full method fails",

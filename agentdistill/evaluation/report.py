@@ -31,7 +31,10 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a stage asked of its model. `requests` were sent; `ledger_hits` were answered without one."""
+    """What a stage asked of its model, or of its judge, which has no episodes and only the tokens that were billed.
+
+    `requests` were sent; `ledger_hits` were answered without one.
+    """
 
     stage: str
     episodes: int
@@ -159,21 +162,44 @@ def _charts(curves: Mapping[str, Sequence[CurvePoint]]) -> dict[str, Chart]:
 
 
 def _costs(metrics: Mapping[str, Mapping[str, Any]]) -> list[Cost]:
-    """Gather what stages say about their requests: at the top of their metrics, or under each way of decoding."""
-    found = []
-    for stage, values in metrics.items():
-        blocks = [values, *(value for value in values.values() if isinstance(value, Mapping))]
-        counted = [block for block in blocks if "completion_tokens" in block]
-        if counted:
-            found.append(
-                Cost(
-                    stage=stage,
-                    episodes=sum(block.get("episodes", 0) for block in counted),
-                    requests=sum(block.get("requests", 0) for block in counted),
-                    ledger_hits=values.get("ledger_hits", 0),
-                    prompt_tokens=sum(block.get("prompt_tokens", 0) for block in counted),
-                    completion_tokens=sum(block["completion_tokens"] for block in counted),
-                    dollars=sum(block.get("cost_usd", 0.0) for block in counted),
-                )
-            )
-    return found
+    """Gather what stages say about their requests; a judge has a row of its own."""
+    return [
+        cost
+        for stage, values in metrics.items()
+        for cost in (_own_cost(stage, values), _judge_cost(stage, values))
+        if cost
+    ]
+
+
+def _own_cost(stage: str, values: Mapping[str, Any]) -> Cost | None:
+    """Add up what a stage's model took: at the top of the metrics, or under each way of decoding."""
+    blocks = [values, *(value for value in values.values() if isinstance(value, Mapping))]
+    counted = [block for block in blocks if "completion_tokens" in block]
+    if not counted:
+        return None
+    return Cost(
+        stage=stage,
+        episodes=sum(block.get("episodes", 0) for block in counted),
+        requests=sum(block.get("requests", 0) for block in counted),
+        ledger_hits=values.get("ledger_hits", 0),
+        prompt_tokens=sum(block.get("prompt_tokens", 0) for block in counted),
+        completion_tokens=sum(block["completion_tokens"] for block in counted),
+        dollars=sum(block.get("cost_usd", 0.0) for block in counted),
+    )
+
+
+def _judge_cost(stage: str, values: Mapping[str, Any]) -> Cost | None:
+    """Return what a stage's judge took. One that is not billed counts neither requests nor tokens; what the ledger did
+    not have, it was asked."""
+    judge = values.get("judge")
+    if judge is None:
+        return None
+    return Cost(
+        stage=f"{stage}, judge",
+        episodes=0,
+        requests=judge.get("requests", judge.get("ledger_misses", 0)),
+        ledger_hits=judge.get("ledger_hits", 0),
+        prompt_tokens=judge.get("billed_prompt_tokens", 0),
+        completion_tokens=judge.get("billed_completion_tokens", 0),
+        dollars=judge.get("cost_usd", 0.0),
+    )

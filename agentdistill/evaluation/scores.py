@@ -16,7 +16,11 @@ from agentdistill.errors import DataError
 from agentdistill.evaluation.intervals import Interval, clustered, mean_pass_at_k
 from agentdistill.evaluation.paired import Outcomes
 from agentdistill.evaluation.voting import VoteStatistics, vote_statistics
-from agentdistill.records import Grade, Problem, Trajectory
+from agentdistill.records import Grade, Problem, Stop, Trajectory
+
+# Without "context_full": a conversation that grew too long is the student's own. The agent's tally has the same list,
+# which the layers keep from here; a test holds the two together.
+MACHINE_STOPS: tuple[Stop, ...] = ("model_error", "sandbox_error", "budget", "deadline")
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ def _verdict(run: Run, trajectory: Trajectory) -> str:
     correct = run.grades[trajectory.id].correct
     if correct:
         return "correct"
-    if trajectory.error is not None:
+    if trajectory.stop in MACHINE_STOPS:
         return "errors"
     return "ungraded" if correct is None else "wrong"
 

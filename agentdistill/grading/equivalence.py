@@ -8,6 +8,7 @@ and sets; what the gold answer is decides.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -16,11 +17,9 @@ import sympy
 from agentdistill.grading.nodes import Based, Group, Matrix, Named, Node, Relation, Scalar, Unreadable, Words
 from agentdistill.grading.reading import canonical, read
 from agentdistill.grading.regions import as_set
+from agentdistill.grading.values import EXACT, POINTS, close, evaluate, point_for, quantities_equal
 
-DIGITS = 50
-EXACT = sympy.Float("1e-40", DIGITS)  # relative; far above the rounding of 50 digits, far below any real difference
-ROUNDED = sympy.Float("1e-12", DIGITS)  # relative; thousands of roundings of a double
-POINTS = ("1.3719", "-0.8262", "2.6141", "-3.1079")  # where expressions with variables are compared, in turns
+_QUARTERS = re.compile(r"\bquarters\b", re.IGNORECASE)
 
 
 def warm_up() -> None:
@@ -47,7 +46,8 @@ def compare(gold: str, answer: str) -> tuple[bool | None, str]:
 
 @lru_cache(maxsize=256)
 def _read_gold(gold: str) -> Node:
-    return read(gold)
+    # "12 quarters" may be twelve coins or three; as an answer it is 3, and that decides against the answer at worst.
+    return Unreadable() if _QUARTERS.search(gold) else read(gold)
 
 
 def equal(gold: Node, answer: Node) -> bool:
@@ -61,6 +61,8 @@ def equal(gold: Node, answer: Node) -> bool:
         case (Named(value=value), _):
             return equal(value, answer)
         case (_, Named(value=value)):
+            return equal(gold, value)
+        case (Scalar(), Relation(value=Scalar() as value)):
             return equal(gold, value)
         case (Based(), Based()):
             return bool(gold == answer)
@@ -76,7 +78,7 @@ def equal(gold: Node, answer: Node) -> bool:
             assert isinstance(symbol, Scalar)
             return word.text.strip("() ") == str(symbol.expr)
         case (Scalar(), Scalar()):
-            return _quantities_equal(gold, answer)
+            return quantities_equal(gold, answer)
         case (Matrix(), Matrix()):
             return len(gold.rows) == len(answer.rows) and all(map(_ordered, gold.rows, answer.rows))
         case (Matrix(), Group()):
@@ -172,74 +174,14 @@ def _relations_equal(gold: Relation, answer: Relation) -> bool:
     symbols = sorted(gold.difference.free_symbols | answer.difference.free_symbols, key=str)
     ratios = []
     for turn in range(len(POINTS)):
-        point = _point(symbols, turn)
-        left, right = _evaluate(gold.difference, point), _evaluate(answer.difference, point)
+        point = point_for(symbols, turn)
+        left, right = evaluate(gold.difference, point), evaluate(answer.difference, point)
         if left is None or right is None or right == 0 or not (left.is_finite and right.is_finite):
             return False
         ratios.append(left / right)
-    same = all(_close(ratio, ratios[0], EXACT) for ratio in ratios)
+    same = all(close(ratio, ratios[0], EXACT) for ratio in ratios)
     return same and ratios[0] != 0 and (gold.sign in ("=", "!=") or bool(sympy.re(ratios[0]) > 0))
 
 
 def _sets_equal(left: sympy.Set, right: sympy.Set) -> bool:
     return bool(left == right or left.symmetric_difference(right) == sympy.EmptySet)
-
-
-def _quantities_equal(gold: Scalar, answer: Scalar) -> bool:
-    rounded = gold.rounded or answer.rounded
-    if gold.unit is not None and answer.unit is not None:
-        if (gold.unit.dimension, gold.unit.power) != (answer.unit.dimension, answer.unit.power):
-            return False
-        return values_equal(gold.expr * gold.unit.factor, answer.expr * answer.unit.factor, rounded=rounded)
-    if values_equal(gold.expr, answer.expr, rounded=rounded):
-        return True
-    if gold.percent == answer.percent:
-        return False
-    percent, plain = (gold, answer) if gold.percent else (answer, gold)
-    return values_equal(percent.expr / 100, plain.expr, rounded=rounded)
-
-
-def values_equal(left: sympy.Expr, right: sympy.Expr, *, rounded: bool = False) -> bool:
-    """Compare two expressions by value; with `rounded`, to the precision of a double."""
-    left, right = left.doit(), right.doit()
-    if left == right:
-        return True
-    if left.is_Rational and right.is_Rational and not rounded:
-        return False
-    tolerance = ROUNDED if rounded else EXACT
-    symbols = sorted(left.free_symbols | right.free_symbols, key=str)
-    for turn in range(len(POINTS) if symbols else 1):
-        point = _point(symbols, turn)
-        one, other = _evaluate(left, point), _evaluate(right, point)
-        if one is None or other is None or not _close(one, other, tolerance):
-            return False
-    return True
-
-
-def _point(symbols: Sequence[sympy.Symbol], turn: int) -> dict[sympy.Basic, sympy.Basic]:
-    """Give each symbol its own number, positive and negative in turns."""
-    return {
-        symbol: sympy.Rational(POINTS[(index + turn) % len(POINTS)]) + sympy.Rational(index, 7)
-        for index, symbol in enumerate(symbols)
-    }
-
-
-def _evaluate(expr: sympy.Expr, point: dict[sympy.Basic, sympy.Basic]) -> sympy.Expr | None:
-    return _number(expr.xreplace(point))
-
-
-@lru_cache(maxsize=4096)
-def _number(expr: sympy.Expr) -> sympy.Expr | None:
-    """Return the value of an expression without variables; None where it has none, or is no number."""
-    value = expr.evalf(DIGITS)
-    if value in (sympy.oo, -sympy.oo):
-        return value
-    return value if value.is_number and value.is_finite and not value.has(sympy.nan, sympy.zoo) else None
-
-
-def _close(left: sympy.Expr, right: sympy.Expr, tolerance: sympy.Float) -> bool:
-    if left == right:
-        return True
-    if not (left.is_finite and right.is_finite):
-        return False
-    return bool(sympy.Abs(left - right) <= tolerance * sympy.Max(sympy.Abs(left), sympy.Abs(right)))

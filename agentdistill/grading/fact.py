@@ -29,12 +29,22 @@ _MONTHS = (
     "january", "february", "march", "april", "may", "june",
     "july", "august", "september", "october", "november", "december",
 )  # fmt: skip
-_MONTH = r"(?P<month>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
-_DAY, _YEAR = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?", r"(?P<year>\d{4})"
+# Full names and the usual short ones: "mar" followed by any letters would take "Marathon" for March.
+_MONTH = (
+    r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sep(?:t(?:ember)?)?"
+    r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)(?![a-z])\.?"
+)
+_DAY, _YEAR = r"(?P<day>0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?", r"(?P<year>\d{4})"
+_NO_NUMBER = r"(?!\w|[.,:]\d)"  # the day ends here: "March 5.5" and "March 1999" hold no day
 _DATES = (
-    re.compile(rf"\b{_MONTH}\s+{_DAY},?\s+{_YEAR}\b"),
+    re.compile(rf"\b{_MONTH}\s+{_DAY}(?:,\s*|\s+){_YEAR}\b"),
     re.compile(rf"\b{_DAY}\s+(?:of\s+)?{_MONTH},?\s+{_YEAR}\b"),
     re.compile(r"\b(?P<year>\d{4})-(?P<number>0[1-9]|1[0-2])-(?P<day>\d{2})\b"),
+)
+# One pattern, so that in "5 March 12" the month goes to one number only.
+_DAYS = re.compile(
+    rf"(?<![\w.,:])(?:{_DAY}\s+(?:of\s+)?{_MONTH}(?!\w)"
+    rf"|{_MONTH.replace('month', 'month_first')}\s+{_DAY.replace('day', 'day_last')}{_NO_NUMBER})"
 )
 _LONGEST_NUMBER = 12  # words
 
@@ -45,6 +55,7 @@ def normalise(text: str) -> str:
     text = "".join(character for character in text if not unicodedata.combining(character))
     for pattern in _DATES:
         text = pattern.sub(_date, text)
+    text = _DAYS.sub(_day, text)
     text = _THOUSANDS.sub("", _DROP.sub("", text))
     text = _APART.sub(lambda match: match.group().replace(" ", ""), text)
     text = _INITIALS.sub(lambda match: re.sub(r"[.\s]", "", match.group()) + " ", text)
@@ -59,6 +70,13 @@ def _date(match: re.Match[str]) -> str:
     parts = match.groupdict()
     month = _MONTHS[int(parts["number"]) - 1] if "number" in parts else _full_month(parts["month"])
     return f"{int(parts['day'])} {month} {parts['year']}"
+
+
+def _day(match: re.Match[str]) -> str:
+    """Write a date without a year as day and month, whatever its order was."""
+    parts = match.groupdict()
+    month, day = parts["month"] or parts["month_first"], parts["day"] or parts["day_last"]
+    return f"{int(day)} {_full_month(month)}"
 
 
 def _full_month(short: str) -> str:

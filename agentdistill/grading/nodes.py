@@ -69,10 +69,14 @@ class Named:
 
 @dataclass(frozen=True)
 class Relation:
-    """`difference` compared with zero: "=", "!=", "<" or "<="."""
+    """`difference` compared with zero: "=", "!=", "<" or "<=".
+
+    `value` is the right side of an equation whose left side only says what it is the value of, as in `a + b = 7`.
+    """
 
     difference: sympy.Expr
     sign: Literal["=", "!=", "<", "<="]
+    value: Scalar | None = None
 
 
 @dataclass(frozen=True)

@@ -11,21 +11,22 @@ from typing import Literal
 
 import sympy
 
+from agentdistill.grading.equations import agree, names_number, names_value, states_value
 from agentdistill.grading.nodes import Based, Group, Matrix, Named, Node, Relation, Scalar, Sets, Unreadable, Words
 from agentdistill.grading.notation import enclosed, split_top, tidy
 from agentdistill.grading.regions import as_set, is_condition, is_region
 from agentdistill.grading.scalars import is_grouped, read_scalar
 from agentdistill.grading.words import number_from_words
 
-_BASED = re.compile(r"(-?[0-9A-Za-z]+)\s*_\s*\{?\s*(?:\\text\{)?(\d{1,2}|two|eight|ten)\}?\}?")
-_BASE_WORDS = {"two": 2, "eight": 8, "ten": 10}
+_NUMERAL = r"\(?\s*(?P<digits>-?[0-9A-Za-z]+)\s*\)?\s*"
+_SUBSCRIPT = re.compile(_NUMERAL + r"_\s*(?:\{(?P<braced>[^{}]*)\}|(?P<bare>\d{1,2}|[A-Za-z]+))")
+_IN_BASE = re.compile(_NUMERAL + r",?\s*\(?\s*(?:in\s+)?base[\s-]*(?P<base>\d{1,2}|[A-Za-z]+)\s*\)?")
 _MATRIX = re.compile(r"\\begin\s*\{([pbvBV]?matrix|array)\}(?:\{[clr|]*\})?(.*)\\end\s*\{\1\}", re.DOTALL)
 _ROW, _CELL = re.compile(r"\\\\"), re.compile("&")
 _UNION = re.compile(r"\\cup(?![A-Za-z])|\bU\b|\bunion\b")
 _MEMBER = re.compile(r"(?:\\?[A-Za-z](?:\([a-z]\))?)\s*\\in(?![A-Za-z])\s*(.*)", re.DOTALL)
 _EQUALS = re.compile(r"(?<![<>!:=\\])={1,2}(?!=)")
 _ORDER = re.compile(r"\\(?:le|ge|lt|gt|ne)(?![A-Za-z])|<=|>=|<|>|!=")
-_NAME = re.compile(r"\\?[A-Za-z]+(?:_\{?\w+\}?)?(?:\(\w\))?")
 _ITEM = re.compile(r"'?([A-Za-z])'?\s*:\s*(.*)", re.DOTALL)  # one of a dict: x: 5
 _PM = re.compile(r"\\pm(?![A-Za-z])|\+/-|\+-")
 _COMMA = re.compile(r"[,;]|\\text\{,?\s*(?:and|or)\s*\}|,?\s+(?:and|or)\s+")
@@ -53,11 +54,8 @@ def _node(text: str) -> Node:
     text = text.strip()
     if not text:
         return Words("")
-    if match := _BASED.fullmatch(text):
-        base = _BASE_WORDS.get(match.group(2)) or int(match.group(2))
-        digits = match.group(1).lower()
-        if 2 <= base <= 36 and re.search("[0-9]", digits) and set(digits.lstrip("-")) <= set(_digits(base)):
-            return Based(digits, base)
+    if (numeral := _based(text)) is not None:
+        return numeral
     if match := _MATRIX.fullmatch(text):
         rows = [row for row in split_top(match.group(2), _ROW) if row.strip()]
         return Matrix(tuple(tuple(map(_node, split_top(row, _CELL))) for row in rows))
@@ -70,6 +68,28 @@ def _node(text: str) -> Node:
             return Unreadable()
         return Sets(sympy.Union(*pieces))
     return _joined(text) or _several(text) or _related(text) or _inside(text) or _both_signs(text) or read_scalar(text)
+
+
+def _based(text: str) -> Based | Unreadable | None:
+    r"""Read `204_5`, `204_{\text{five}}` and `204 (base 5)`; a numeral with another subscript is unreadable."""
+    plain = " ".join(_TEXT.sub(r" \1 ", text).split())
+    if match := _SUBSCRIPT.fullmatch(plain):
+        base = _base((match.group("braced") or match.group("bare") or "").strip().removeprefix("base"))
+        refused = Unreadable() if re.fullmatch(r"-?\d+", match.group("digits")) else None  # 2x_1 is a product
+    elif match := _IN_BASE.fullmatch(plain):
+        base, refused = _base(match.group("base")), None
+    else:
+        return None
+    digits = match.group("digits").lower()
+    if base is None or not re.search("[0-9]", digits) or not set(digits.lstrip("-")) <= set(_digits(base)):
+        return refused
+    return Based(digits, base)
+
+
+def _base(text: str) -> int | None:
+    text = text.strip(" -")
+    base = int(text) if text.isdecimal() else number_from_words(text)
+    return base if base is not None and 2 <= base <= 36 else None
 
 
 def _joined(text: str) -> Group | None:
@@ -109,14 +129,9 @@ def _items(parts: list[str]) -> tuple[Node, ...]:
 
 def _related(text: str) -> Node | None:
     """Read `x = 5`, an equation or an inequality."""
-    sides = split_top(text, _EQUALS)
-    if len(sides) > 1 and all(side.strip() for side in sides):
-        if _NAME.fullmatch(sides[0].strip()):
-            return Named(re.sub(r"[\\{}\s]", "", sides[0]), _node(sides[-1]))
-        left, right = _node(sides[-2]), _node(sides[-1])
-        if isinstance(left, Scalar) and isinstance(right, Scalar):
-            return Relation(left.expr - right.expr, "=")
-        return Unreadable()
+    equated = [side.strip() for side in split_top(text, _EQUALS)]
+    if len(equated) > 1 and all(equated):
+        return _equated(equated[0], [_node(side) for side in equated[1:]])
     if match := _ITEM.fullmatch(text):
         return Named(match.group(1), _node(match.group(2)))
     sides = split_top(text, _ORDER)
@@ -130,6 +145,25 @@ def _related(text: str) -> Node | None:
         _ordered(left.expr, sign, right.expr) for left, sign, right in zip(terms, signs, terms[1:], strict=False)
     )
     return relations[0] if len(relations) == 1 else Group("list", relations, "and")
+
+
+def _equated(left: str, others: list[Node]) -> Node:
+    """Read `left = other`, or a chain of more sides, whose last is the value."""
+    last = others[-1]
+    named = Named(re.sub(r"\\text(?![a-z])|[\\{}\s]", "", left), last)
+    if not agree(others):
+        return Unreadable()
+    if names_value(left, last):
+        return named
+    first, number = _node(left), names_number(left, last)
+    if not isinstance(first, Scalar) or not isinstance(last, Scalar):
+        return named if number else Unreadable()
+    if not first.expr.free_symbols and not last.expr.free_symbols:  # 1/2 = 0.5
+        return last if agree([first, *others]) else Unreadable()
+    stated = number or states_value(first, last)
+    if len(others) > 1:
+        return named if stated else Unreadable()
+    return Relation(first.expr - last.expr, "=", last if stated else None)
 
 
 def _ordered(left: sympy.Expr, sign: str, right: sympy.Expr) -> Relation:

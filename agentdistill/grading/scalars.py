@@ -12,8 +12,8 @@ import sympy
 
 from agentdistill.grading.nodes import Group, Matrix, Node, Relation, Scalar, Sets, Unreadable, Words
 from agentdistill.grading.python_value import NotPython, Value, read_python
-from agentdistill.grading.units import find_unit
-from agentdistill.grading.words import number_from_words
+from agentdistill.grading.units import find_measure, find_unit
+from agentdistill.grading.words import multiplier, number_from_words, part_from_word
 
 DOUBLE_DIGITS = 15  # significant digits from which a decimal is taken for a printed double and not for an exact number
 
@@ -30,12 +30,18 @@ _UNIT = re.compile(
     r"\s*(?:\^\s*\{?(?P<power>[23])\}?)?",
     re.DOTALL,
 )
+# Nouns of three letters, as far as their vowels tell them from products, and abbreviations.
+_SHORT_WORD = re.compile(
+    "[^aeiou][aeiou][a-z]|[aeiou][^aeiou][aeiou]|mph|kph|mpg|rpm|bpm|lbs|pts|yrs|kwh|psi|egg|ant|arm", re.IGNORECASE
+)
 _PROSE = re.compile(r"[A-Za-z][A-Za-z.']*(?:[ -][A-Za-z.']+)*")
 _FUNCTION = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc|log|ln)(?![A-Za-z])")
+_FUNCTION_NAMES = {"sin", "cos", "tan", "cot", "sec", "csc", "log", "exp", "sqrt"}
 _LONE_NUMBER = re.compile(r"[-+]?\s*(?:\\?\$)?\s*\d[\d, ]*(?:\.\d+)?\s*(?:\\?%|\\text\{[^{}]*\}|[A-Za-z ]+)?")
 _CLOSED = {"yes", "no"}  # answers that are words, short as they are
 # Two numbers side by side, not a mixed number; after ^ and _ the first is an exponent or a base.
 _SIDE_BY_SIDE = re.compile(r"(?<![\^_\d.])[\d.]+ [\d.]+(?![\d.]* ?/)")
+_SUBSCRIPT = re.compile(r"(?<![A-Za-z_.\d])\d[\d.]*\s*_")
 _TEXT = re.compile(r"\\text\{([^{}]*)\}")
 
 
@@ -64,18 +70,29 @@ def _with_unit(text: str) -> Node | None:
     if match is None or _FUNCTION.search(match.group("body")):
         return None
     words = (match.group("text") or match.group("bare") or "").strip()
-    unit = find_unit(words, int(match.group("power") or 1))
+    power = int(match.group("power") or 1)
     if match.group("bare") is not None:
-        # `5m` and `2 x` are products unless the letters are set apart and name a unit, or are a word.
-        apart = match.group("body") != text[: match.start("bare")] or len(words) > 2
-        if not (unit and apart) and not (len(words) > 2 and "\\" not in text and "(" not in words):
-            return None
-        if words in ("sqrt", "pi", "and", "or"):
+        # `5m`, `2 x` and `24xyz` are products unless the letters name a unit or, set apart, are a word.
+        apart = match.group("body") != text[: match.start("bare")]
+        known = find_unit(words, power) is not None or multiplier(words.split()[0].casefold()) is not None
+        described = apart and "\\" not in text and "(" not in words and _is_word(words)
+        if not (known and (apart or len(words) > 2)) and not described:
             return None
     inner = read_scalar(match.group("body"))
     if not isinstance(inner, Scalar) or inner.unit is not None:
         return None
-    return Scalar(inner.expr, inner.rounded, inner.percent, unit)
+    measure = find_measure(words, power, one=inner.expr == 1)
+    if measure is None:
+        return Unreadable()
+    return Scalar(inner.expr * measure.factor, inner.rounded, inner.percent, measure.unit)
+
+
+def _is_word(words: str) -> bool:
+    """Return whether letters after a number are no product: "men" and "cups", not "xyz", "x y" and "sin x"."""
+    names = words.split()
+    if names[0].casefold() in _FUNCTION_NAMES or all(len(name) < 3 for name in names):
+        return False
+    return len(words) > 3 or "." in words or _SHORT_WORD.fullmatch(words) is not None
 
 
 def _numeral(text: str) -> Scalar | None:
@@ -113,12 +130,21 @@ def _words(text: str) -> Words | Scalar | None:
     number = number_from_words(prose)
     if number is not None:
         return Scalar(sympy.Integer(number))
-    head, _, unit = prose.rpartition(" ")
+    head, _, unit = prose.rpartition(" ") if " " in prose else _hyphenated_part(prose)
     if head and (number := number_from_words(head)) is not None:
-        return Scalar(sympy.Integer(number), unit=find_unit(unit))
+        measure = find_measure(unit, one=number == 1)
+        # "twenty third" is an ordinal and "five squared" a word for another number; both equal themselves.
+        return Words(prose) if measure is None else Scalar(number * measure.factor, unit=measure.unit)
     if "\\text{" in text or len(prose) > 3 or prose.casefold() in _CLOSED or (len(prose) == 1 and prose.isupper()):
         return Words(prose)
     return None  # up to three letters may be a product of variables
+
+
+def _hyphenated_part(prose: str) -> tuple[str, str, str]:
+    """Split "two-thirds" and "one-half" as if a space stood there; "twenty-third" stays whole."""
+    head, hyphen, part = prose.rpartition("-")
+    is_part = part_from_word(part.casefold(), one=head.casefold() == "one") is not None
+    return (head, hyphen, part) if is_part else ("", "", prose)
 
 
 def _python(text: str) -> Node | None:
@@ -155,7 +181,9 @@ def _latex(text: str) -> Scalar | Unreadable | Words:
 
     if not re.search(r"[A-Za-z0-9]", text):
         return Words(text)
-    if _SIDE_BY_SIDE.search(text):  # the reader would add them up
+    if _SIDE_BY_SIDE.search(text) or _SUBSCRIPT.search(text):  # the reader would add up the one and drop the other
+        return Unreadable()
+    if any(map(_changes_value, _TEXT.findall(text))):  # read after a single number only
         return Unreadable()
     try:
         expr = latex2sympy(
@@ -169,6 +197,11 @@ def _latex(text: str) -> Scalar | Unreadable | Words:
     if not isinstance(expr, sympy.Expr):
         return Unreadable()
     return Scalar(_plain(expr), rounded=is_rounded(text), letters=text if text.isalpha() else "")
+
+
+def _changes_value(words: str) -> bool:
+    measure = find_measure(words, one=True)
+    return any(map(str.isalpha, words)) and (measure is None or measure.factor != 1)
 
 
 def _plain(expr: sympy.Expr) -> sympy.Expr:

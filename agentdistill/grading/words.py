@@ -61,6 +61,12 @@ _ORDINALS = dict(
 _ORDINALS |= {word[:-1] + "ieth": _UNITS[word] for word in _TENS}
 _CARDINALS = {value: word for word, value in _UNITS.items()}
 FIRST_WORDS = frozenset(_UNITS)  # of a number, its sign and "a" aside
+_MULTIPLIERS = {"hundred": 100, "dozen": 12, "lakh": 10**5, "crore": 10**7} | _SCALES
+# "second" is a time, and the halves and quarters have names of their own.
+_PARTS = {word: value for word, value in _ORDINALS.items() if value > 2} | {
+    "half": 2, "quarter": 4, "hundredth": 100, "thousandth": 10**3, "millionth": 10**6, "billionth": 10**9,
+}  # fmt: skip
+_PLURAL_PARTS = {f"{word}s": value for word, value in _PARTS.items()} | {"halves": 2}
 _SPLIT = re.compile(r"[\s-]+")
 
 
@@ -102,3 +108,13 @@ def ordinal_from_words(text: str) -> int | None:
         return int(match.group(1))
     *words, last = _SPLIT.split(text.strip().casefold())
     return number_from_words(" ".join([*words, _CARDINALS[_ORDINALS[last]]])) if last in _ORDINALS else None
+
+
+def multiplier(word: str) -> int | None:
+    """Return 1000 for "thousand" or "thousands" and 12 for "dozen", None for what multiplies nothing."""
+    return _MULTIPLIERS.get(word) or _MULTIPLIERS.get(word.removesuffix("s"))
+
+
+def part_from_word(word: str, *, one: bool) -> int | None:
+    """Return 3 for "thirds" and, after the number one only, for "third"; None for what is no part of a whole."""
+    return _PLURAL_PARTS.get(word) or (_PARTS.get(word) if one else None)

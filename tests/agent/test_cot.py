@@ -69,6 +69,18 @@ async def test_no_stated_answer_is_no_answer() -> None:
     assert (trajectory.answer, trajectory.stop) == (None, "max_steps")
 
 
+@pytest.mark.parametrize("nothing", ["", " ", "-"])
+async def test_an_answer_that_says_nothing_is_no_ballot(nothing: str) -> None:
+    model = ScriptedModel([f"<answer>{said}</answer>" for said in (nothing, nothing, "Paris")])
+    trajectory = await reasoner(model).answer(problem(), samples=3, key=lambda answer: answer.strip("- "))
+    assert (trajectory.answer, trajectory.steps[0].votes) == ("Paris", (-1, -1, 2))
+
+
+async def test_an_empty_answer_of_one_chain_is_no_answer() -> None:
+    (found,) = await reasoner(ScriptedModel(["<answer></answer>"])).think(problem(), samples=1)
+    assert (found.answer, found.stop) == (None, "max_steps")
+
+
 async def test_a_failing_model_is_recorded() -> None:
     lost = await reasoner(ScriptedModel(ModelError("down"))).think(problem(), samples=2, first_attempt=1)
     assert [(t.attempt, t.stop, t.error, t.answer) for t in lost] == [

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from agentdistill.evaluation import Run
 from agentdistill.evaluation.curves import line_chart
 from agentdistill.evaluation.examples import galleries
 from agentdistill.evaluation.page import render
-from agentdistill.evaluation.report import CurvePoint, Evidence, Report, make_report, plot_rows, summary
+from agentdistill.evaluation.report import Cost, CurvePoint, Evidence, Report, make_report, plot_rows, summary
 from agentdistill.records import Message, Problem
 from agentdistill.selection import FunnelRow
 from tests.evaluation.world import SKILL, make_problems, make_run
@@ -116,6 +117,34 @@ def test_costs_are_added_over_ways_of_decoding_and_stages_without_a_model_are_le
     ]
 
 
+def costs(metrics: dict[str, dict[str, Any]]) -> list[Cost]:
+    evidence = replace(make_evidence(make_runs()[:1]), metrics=metrics)
+    return list(make_report(evidence, confidence=0.95, examples=1).costs)
+
+
+def test_a_judge_has_a_cost_of_its_own() -> None:
+    billed = {"billed_prompt_tokens": 70, "billed_completion_tokens": 3, "cost_usd": 0.25}
+    judge = {"ledger_hits": 4, "ledger_misses": 2, "requests": 2, **billed}
+    found = costs({"filter-cot": {"attempts": 9, "judge": judge}, "evaluate-cot": {"sag": {"completion_tokens": 8}}})
+    assert found == [
+        Cost("filter-cot, judge", 0, requests=2, ledger_hits=4, prompt_tokens=70, completion_tokens=3, dollars=0.25),
+        Cost("evaluate-cot", 0, requests=0, ledger_hits=0, prompt_tokens=0, completion_tokens=8, dollars=0.0),
+    ]
+
+
+def test_a_judges_money_is_not_the_students() -> None:
+    student = {"greedy": {"completion_tokens": 8, "cost_usd": 1.0}, "judge": {"ledger_misses": 2, "cost_usd": 0.25}}
+    assert [(one.stage, one.dollars) for one in costs({"evaluate-cot": student})] == [
+        ("evaluate-cot", 1.0),
+        ("evaluate-cot, judge", 0.25),
+    ]
+
+
+def test_requests_to_a_judge_of_ones_own_are_those_that_the_ledger_missed() -> None:
+    (found,) = costs({"filter-cot": {"judge": {"ledger_hits": 4, "ledger_misses": 2}}})
+    assert (found.stage, found.requests, found.ledger_hits) == ("filter-cot, judge", 2, 4)
+
+
 def test_a_lonely_evaluation_makes_a_page_without_comparisons() -> None:
     one = [run for run in make_runs() if (run.recipe, run.decoding) == ("agent", "greedy")]
     evidence = Evidence(PROBLEMS, one, funnels={}, curves={}, metrics={}, settings={})
@@ -153,10 +182,19 @@ def test_examples_fit_their_heading_and_come_from_different_families() -> None:
 
 def test_a_vote_that_mattered_shows_its_candidates() -> None:
     found = {gallery.kind.title: gallery for gallery in galleries(make_runs(), PROBLEMS, 1)}
-    example = found["The vote overruled or repaired the first candidate"].examples[0]
+    example = found["The vote overruled or repaired the first candidate, and the answer is right"].examples[0]
     ballots = [turn.ballots for turn in example.columns[1].turns if turn.ballots]
     assert all(sum(ballot.count for ballot in step) == 8 for step in ballots)
     assert all(sum(ballot.won for ballot in step) == 1 for step in ballots)
+
+
+def test_every_vote_that_mattered_is_counted_by_how_it_ended() -> None:
+    (sag,) = [run for run in make_runs() if (run.recipe, run.decoding) == ("agent_ftp", "sag")]
+    mattered = [one for one in sag.trajectories if any(step.votes[step.chosen] != step.votes[0] for step in one.steps)]
+    right = sum(sag.grades[one.id].correct is True for one in mattered)
+    found = {gallery.kind.title: gallery.fitting for gallery in galleries(make_runs(), PROBLEMS, 1)}
+    title = "The vote overruled or repaired the first candidate, and the answer is"
+    assert (found[f"{title} right"], found[f"{title} not right"]) == (right, len(mattered) - right)
 
 
 def test_a_forced_first_thought_is_marked() -> None:

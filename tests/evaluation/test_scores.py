@@ -1,10 +1,13 @@
 """Scores: what counts in the denominator, what is told apart, what is refused."""
 
+from typing import get_args
+
 import pytest
 
+from agentdistill.agent.tally import INFRASTRUCTURE_STOPS
 from agentdistill.errors import DataError
 from agentdistill.evaluation import Run, score
-from agentdistill.records import Grade, Problem, Trajectory
+from agentdistill.records import Grade, Problem, Stop, Trajectory
 from tests.evaluation.world import make_problems, make_run
 
 
@@ -22,11 +25,21 @@ def test_every_question_asked_is_in_the_denominator_by_its_own_name() -> None:
         one.id: grades[one.id].model_copy(update={"correct": verdict})
         for one, verdict in zip(trajectories, verdicts, strict=True)
     }
-    trajectories[4] = trajectories[4].model_copy(update={"error": "the server went away"})
+    trajectories[4] = trajectories[4].model_copy(update={"error": "it went away", "stop": "model_error"})
     found = score(Run("agent", "greedy", trajectories, grades), problems, 0.95).accuracy
     assert (found.asked, found.correct, found.wrong) == (8, 2, 2)
     assert (found.ungraded, found.errors, found.missing) == (1, 1, 2)
     assert found.interval.estimate == 2 / 8
+
+
+@pytest.mark.parametrize("stop", get_args(Stop))
+def test_a_failure_is_the_machines_where_the_tally_says_so(stop: Stop) -> None:
+    problems = make_problems(1)
+    trajectories, grades = make("agent", problems)
+    ended = trajectories[0].model_copy(update={"stop": stop, "error": "why it ended", "answer": None})
+    wrong = {ended.id: grades[ended.id].model_copy(update={"correct": False})}
+    found = score(Run("agent", "greedy", [ended], wrong), problems, 0.95).accuracy
+    assert (found.errors, found.wrong) == ((1, 0) if stop in INFRASTRUCTURE_STOPS else (0, 1))
 
 
 def test_families_add_up_to_the_whole() -> None:
