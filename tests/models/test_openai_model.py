@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from agentdistill.errors import ContextOverflow, ModelError, ModelUnusable
-from agentdistill.models import client
 from agentdistill.models.factory import open_model
 from agentdistill.models.openai_model import OpenAIModel
 from agentdistill.records import Message
-from tests.models.fake_server import FakeServer, Fault, change, crowd, drip, garble, hang_up, refuse
+from tests.models.fake_server import FakeServer, Fault, change, garble, hang_up, refuse
 from tests.models.hosted import KEY, QUESTION, SAMPLING, ask, make_model, make_options
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -70,13 +69,6 @@ async def test_retries_end() -> None:
     assert len(server.bodies) == 3
 
 
-async def test_a_server_that_drips_is_given_up_in_time() -> None:
-    async with FakeServer() as server, make_model(server.url, timeout_seconds=0.3, attempts=1) as model:
-        server.faults.append(drip)
-        with pytest.raises(ModelError, match="did not answer in time"):
-            await ask(model)
-
-
 async def test_retry_after_holds_back_every_request() -> None:
     loop = asyncio.get_running_loop()
     async with FakeServer() as server, make_model(server.url) as model:
@@ -115,41 +107,6 @@ async def test_a_lasting_fault_is_one_sentence_at_once(fault: Fault, kind: type[
             await ask(model)
     assert len(server.bodies) == 1
     assert KEY not in str(caught.value)
-
-
-async def test_a_server_that_hangs_up_is_not_said_to_be_slow() -> None:
-    async with FakeServer() as server, make_model(server.url, attempts=1) as model:
-        server.faults.append(hang_up)
-        with pytest.raises(ModelError, match=r"cannot be reached: Response payload is not completed"):
-            await ask(model)
-
-
-async def test_a_connection_is_used_again_only_while_it_is_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A server closes idle connections, and what is sent at that moment is lost.
-    monkeypatch.setattr(client, "IDLE_SECONDS", 0.2)
-    async with FakeServer() as server, make_model(server.url) as model:
-        await ask(model)
-        await ask(model)
-        assert server.connected == 1
-        await asyncio.sleep(0.3)
-        await ask(model)
-        assert server.connected == 2
-
-
-async def test_more_requests_than_a_thousand_are_in_flight() -> None:
-    async with FakeServer() as server:
-        server.faults.extend([crowd(1200)] * 1200)
-        async with make_model(server.url, max_concurrency=1200, start_concurrency=1200, timeout_seconds=60) as model:
-            await asyncio.gather(*(ask(model) for _ in range(1200)))
-    assert len(server.bodies) == 1200
-
-
-async def test_an_unreachable_server_is_one_sentence() -> None:
-    async with FakeServer() as server:
-        url = server.url
-    async with make_model(url) as model:
-        with pytest.raises(ModelError, match=r"cannot be reached.*Start the server"):
-            await ask(model)
 
 
 async def test_a_missing_key_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,16 +149,6 @@ async def test_odd_but_whole_replies_are_read() -> None:
         assert reply.completions[0].text == "one two \ufffd"
         assert reply.model_dump_json()
         assert (await ask(model)).usage.completion_tokens == SAMPLING.max_tokens  # the most it could take
-
-
-async def test_a_proxy_never_stands_before_this_machines_own_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with FakeServer() as proxy, FakeServer() as server:
-        monkeypatch.setenv("HTTP_PROXY", proxy.url)
-        monkeypatch.delenv("NO_PROXY", raising=False)
-        async with make_model(server.url) as model:
-            await ask(model)
-    assert len(server.bodies) == 1
-    assert proxy.keys == []
 
 
 @pytest.mark.parametrize("stored", [f"{KEY}\n", f" {KEY} "])
