@@ -17,6 +17,8 @@ Role = Literal["system", "user", "assistant"]
 Split = Literal["train", "validation", "test"]
 AnswerKind = Literal["math", "fact"]
 Stop = Literal["answered", "max_steps", "context_full", "model_error", "sandbox_error", "budget", "deadline"]
+# Without "context_full": a conversation that grew too long is the agent's own.
+MACHINE_STOPS: tuple[Stop, ...] = ("model_error", "sandbox_error", "budget", "deadline")
 ID_HEX_DIGITS = 16  # 64 bits: a collision among 10 million records has a chance of about 3e-6.
 
 

@@ -21,7 +21,7 @@ from agentdistill.sources.benchmarks import benchmark
 from agentdistill.sources.duplicates import Pair, find_duplicates, find_overlap
 from agentdistill.sources.fields import Fields, Origin, to_passages, to_problems
 from agentdistill.sources.hub import load_hub
-from agentdistill.sources.local import read_rows
+from agentdistill.sources.local import read_rows, stream_rows
 from agentdistill.sources.splits import carve_validation, draw
 from agentdistill.store.atomic import write_json
 from agentdistill.store.jsonl import write_jsonl
@@ -43,10 +43,10 @@ class Gathered:
 
 @dataclass(frozen=True)
 class Corpus:
-    """The passages that one source yields, and how many rows it has."""
+    """The passages that one source yields, and how many rows it has, None for a file that is not read yet."""
 
     passages: Iterable[Passage]
-    rows: int
+    rows: int | None
     revision: str | None = None
 
 
@@ -69,7 +69,7 @@ def main() -> None:
     dataset = _disjoint([problem for one in gathered for problem in one.problems], params)
 
     corpora = [_corpus(corpus) for corpus in params.corpus]
-    with progress(sum(corpus.rows for corpus in corpora), "corpus", " passages") as advance:
+    with progress(_total(corpora), "corpus", " passages") as advance:
         passages = write_jsonl(
             DATA / "corpus.jsonl",
             _distinct(chain.from_iterable(corpus.passages for corpus in corpora), advance),
@@ -160,10 +160,8 @@ def _corpus(corpus: config.Corpus) -> Corpus:
             world = build(corpus.seed).passages
             return Corpus(world, len(world))
         case config.LocalCorpus():
-            rows = read_rows(Path(corpus.path), records=corpus.records)
-            return Corpus(
-                to_passages(rows, name=corpus.path, id=corpus.id, title=corpus.title, text=corpus.text), len(rows)
-            )
+            rows = stream_rows(Path(corpus.path), records=corpus.records)
+            return Corpus(to_passages(rows, name=corpus.path, id=corpus.id, title=corpus.title, text=corpus.text), None)
         case config.HubCorpus():
             hub = load_hub(
                 corpus.dataset,
@@ -184,12 +182,13 @@ def _disjoint(problems: Sequence[Problem], params: config.DownloadParams) -> Dat
     near = params.duplicates.threshold
     dataset = Dataset({split: [problem for problem in problems if problem.split == split] for split in SPLITS})
     for split in SPLITS:
-        within = find_duplicates(dataset.splits[split], threshold=near)
+        rows = dataset.splits[split]
+        dataset.splits[split] = _merged(rows)
         if split == "test":
-            dataset.duplicates["within_test_reported"] = len(within)
-            within = _repeats(dataset.splits[split])
-        dataset.duplicates[f"within_{split}_removed"] = len(within)
-        dataset.remove(split, within)
+            dataset.duplicates["within_test_reported"] = len(find_duplicates(rows, threshold=near))
+        else:
+            dataset.remove(split, find_duplicates(dataset.splits[split], threshold=near))
+        dataset.duplicates[f"within_{split}_removed"] = len(rows) - len(dataset.splits[split])
     held_out: tuple[tuple[Split, Split], ...] = (("test", "validation"), ("test", "train"), ("validation", "train"))
     for kept, split in held_out:
         overlap = find_overlap(dataset.splits[kept], dataset.splits[split], threshold=near)
@@ -208,14 +207,19 @@ def _disjoint(problems: Sequence[Problem], params: config.DownloadParams) -> Dat
     return dataset
 
 
-def _repeats(problems: Sequence[Problem]) -> list[Pair]:
-    """Pair each problem that is wholly an earlier one with it."""
-    first: dict[str, Problem] = {}
-    return [
-        Pair(first[problem.id], problem, similarity=1.0)
-        for problem in problems
-        if first.setdefault(problem.id, problem) is not problem
-    ]
+def _merged(problems: Sequence[Problem]) -> list[Problem]:
+    """Make those of one id, hence of one question and answer, one problem with the aliases of all."""
+    merged: dict[str, Problem] = {}
+    for problem in problems:
+        aliases = (*merged[problem.id].aliases, *problem.aliases) if problem.id in merged else problem.aliases
+        first = merged.setdefault(problem.id, problem)
+        merged[problem.id] = first.model_copy(update={"aliases": tuple(dict.fromkeys(aliases))})
+    return list(merged.values())
+
+
+def _total(corpora: Sequence[Corpus]) -> int | None:
+    known = [corpus.rows for corpus in corpora if corpus.rows is not None]
+    return sum(known) if len(known) == len(corpora) else None
 
 
 def _distinct(passages: Iterable[Passage], advance: Callable[[], None]) -> Iterator[Passage]:

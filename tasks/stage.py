@@ -34,6 +34,8 @@ METRICS = Path("reports/metrics")
 PARAMS = Path("params.yaml")
 GRAPH = Path("dvc.yaml")
 SECONDS_BETWEEN_LINES = 5.0  # progress in a log, where a bar cannot be redrawn
+LINE = "{desc}: {n_fmt}/{total_fmt}, {elapsed} gone, {remaining} left, {rate_fmt}{postfix}"
+LINE_WITHOUT_TOTAL = "{desc}: {n_fmt}, {elapsed} gone, {rate_fmt}{postfix}"
 
 
 @dataclass
@@ -94,11 +96,12 @@ def log_trajectories(path: Path) -> None:
 
 @contextmanager
 def progress(
-    total: int, what: str, unit: str = "it", *, usage: Callable[[], Usage] | None = None
+    total: int | None, what: str, unit: str = "it", *, usage: Callable[[], Usage] | None = None
 ) -> Iterator[Callable[[], None]]:
     """Show a bar with the time left, or a line every few seconds where stderr is no terminal; yield its `advance`.
 
-    With `usage`, what the work took so far, also the new tokens per second and the dollars."""
+    `total` is None where nobody knows it. With `usage`, what the work took so far, also the new tokens per second and
+    the dollars."""
     started = time.monotonic()
     if sys.stderr.isatty():
         bar = tqdm(total=total, desc=what, unit=f" {unit.strip()}", dynamic_ncols=True)
@@ -109,7 +112,7 @@ def progress(
             unit=f" {unit.strip()}",
             file=_Lines(sys.stderr),
             mininterval=SECONDS_BETWEEN_LINES,
-            bar_format="{desc}: {n_fmt}/{total_fmt}, {elapsed} gone, {remaining} left, {rate_fmt}{postfix}",
+            bar_format=LINE if total is not None else LINE_WITHOUT_TOTAL,
         )
 
     def advance() -> None:

@@ -22,7 +22,9 @@ def ui(folder: Path, store: str) -> Iterator[tuple[list[str], list[int]]]:
     """Start it; yield the addresses that it prints and its processes, and press Ctrl-C."""
     environment = {**os.environ, "PREFECT_HOME": str(folder / "prefect"), "MLFLOW_TRACKING_URI": store}
     command = [sys.executable, "-m", "flows.ui"]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, preexec_fn=_hear_ctrl_c
+    )
     assert process.stdout is not None
     with process.stdout:
         addresses = []
@@ -35,6 +37,11 @@ def ui(folder: Path, store: str) -> Iterator[tuple[list[str], list[int]]]:
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(60)
+
+
+def _hear_ctrl_c() -> None:
+    """Undo what a shell does to the programs that it starts in the background, these tests perhaps."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.mark.slow

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from agentdistill.errors import ModelError
-from agentdistill.records import Stop, Trajectory, Usage
-
-INFRASTRUCTURE_STOPS: tuple[Stop, ...] = ("model_error", "sandbox_error", "budget", "deadline")
+from agentdistill.records import MACHINE_STOPS, Trajectory, Usage
 
 
 def _honoured(trajectory: Trajectory) -> str:
@@ -73,7 +71,7 @@ class Tally:
         Raises:
             ModelError: too many did; the message has the first error.
         """
-        failed = sum(self._stops[stop] for stop in INFRASTRUCTURE_STOPS)
+        failed = sum(self._stops[stop] for stop in MACHINE_STOPS)
         if failed > max_failures * episodes:
             raise ModelError(
                 f"{failed} of {episodes} episodes were stopped by the infrastructure, more than the share "

@@ -119,9 +119,12 @@ Corpus = Annotated[WorldCorpus | LocalCorpus | HubCorpus, Field(discriminator="t
 
 
 class Duplicates(Block):
-    """When two questions count as one: Jaccard similarity of word trigrams at least `threshold`, same numbers."""
+    """When two questions count as one: Jaccard similarity of word trigrams at least `threshold`, numbers, answer.
 
-    threshold: Annotated[float, Field(gt=0, le=1)]
+    Below 0.4 pairs would be missed, and two questions have little in common.
+    """
+
+    threshold: Annotated[float, Field(ge=0.4, le=1)]
     remove_overlap: bool
 
 

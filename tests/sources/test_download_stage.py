@@ -103,6 +103,26 @@ def test_a_test_question_stands_once_whatever_else_is_asked_in_its_words(
     ]
 
 
+@pytest.mark.parametrize("repeated", ["train", "test"])
+def test_rows_of_one_question_and_answer_become_one_with_all_aliases(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, repeated: str
+) -> None:
+    rows = [{"q": "Which city?", "a": "Paris", "b": alias} for alias in ("", "City of Light", "Lutetia")]
+    other = [{"q": "Another question?", "a": "no", "b": ""}]
+    write(folder / "many.jsonl", rows)
+    write(folder / "few.jsonl", other)
+    fields = {**LOCAL["fields"], "aliases": "b"}
+    sources = [
+        {**LOCAL, "fields": fields, "path": "many.jsonl" if name == repeated else "few.jsonl", "split": name}
+        for name in ("train", "test")
+    ]
+    run(monkeypatch, sources=sources, validation=0)
+    (found,) = split(folder, repeated)
+    assert found.aliases == ("City of Light", "Lutetia")
+    metrics = json.loads((folder / "reports/metrics/download.json").read_text())
+    assert metrics["duplicates"][f"within_{repeated}_removed"] == 2
+
+
 def test_provenance_says_what_came_from_where(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(monkeypatch)
     provenance = json.loads((folder / "data/problems/sources.json").read_text())

@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,6 +30,49 @@ def test_near_duplicate_is_found() -> None:
 def test_another_number_makes_another_question() -> None:
     assert pairs(LONG.format(7, 3), LONG.format(7, 4)) == []
     assert pairs("What is 1+1?", "What is 1-1?") == []
+
+
+def test_another_answer_makes_another_question() -> None:
+    first = LONG.format(7, 3)
+    second = first.replace("the next town", "the first town")
+    assert len(find_duplicates([problem(first, "12"), problem(second, "12")], threshold=0.6)) == 1
+    assert find_duplicates([problem(first, "12"), problem(second, "20")], threshold=0.6) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (r"How many $x$ have $|x-2| \leq 5.6$?", r"How many $x$ have $|x-2|\leq5.6$ ?"),
+        (r"What is $\left( 3 \right)!$?", "What is (3)! ?"),
+        ("He has 1,000 apples.", "He has 1000 apples"),
+        (r"He has 1{,}000 apples.", "He has 1000 apples"),
+        ("What is 2\u2075?", "What is 2^5?"),
+        ("Tell me the answer!", "Tell me the answer"),
+    ],
+)
+def test_typesetting_does_not_count(first: str, second: str) -> None:
+    assert normalise(first) == normalise(second)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("What is 2\u2075?", "What is 25?"), ("What is 5!?", "What is 5?"), ("What is n!", "What is n?"), ("1.5?", "15?")],
+)
+def test_a_sign_of_mathematics_counts(first: str, second: str) -> None:
+    assert normalise(first) != normalise(second)
+
+
+def test_text_without_spaces_is_compared_by_its_characters() -> None:
+    first = "法国的首都是哪座城市请说出它的名字并说明它位于哪条河边以及人口有多少"
+    assert pairs(first, first.replace("哪座", "那座")) == [(first, first.replace("哪座", "那座"))]
+
+
+def test_a_low_threshold_misses_nothing() -> None:
+    words = [f"w{chr(97 + i)}" for i in range(26)]
+    first = " ".join(words)
+    seconds = [" ".join([*words[:16], *(f"{chr(97 + n)}{chr(97 + i)}" for i in range(10))]) for n in range(26)]
+    for second in seconds:  # 14 of 34 trigrams are shared
+        assert pairs(first, second, threshold=0.4) == [(first, second)]
 
 
 def test_short_questions_about_different_names_are_different() -> None:

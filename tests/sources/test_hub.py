@@ -135,6 +135,19 @@ def test_unreachable_hub_is_an_error_even_with_a_cache_and_a_snapshot_needs_no_h
     assert "not a folder" in absent["error"]
 
 
+@pytest.mark.slow
+def test_a_snapshot_that_changed_is_read_anew_whatever_its_times_say(tmp_path: Path) -> None:
+    snapshot = tmp_path / "snapshot"
+    snapshot.mkdir()
+    file = snapshot / "train.jsonl"
+    found = []
+    for word in ("one", "two"):
+        file.write_text(json.dumps({"q": word}) + "\n", encoding="utf-8")
+        os.utime(file, (1_700_000_000, 1_700_000_000))  # as a copy that keeps them leaves it
+        found += visit("http://127.0.0.1:9", tmp_path / "home", {"dataset": "some/set", "snapshot": str(snapshot)})
+    assert [one["rows"] for one in found] == [[{"q": "one"}], [{"q": "two"}]]
+
+
 # One row of each set of the paper, with the columns that its card gives.
 SAMPLES: dict[str, dict[str, Any]] = {
     "hotpotqa-train": {"id": "1", "question": "q?", "answer": "a", "type": "bridge", "level": "hard"},

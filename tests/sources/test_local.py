@@ -6,7 +6,7 @@ import pyarrow.parquet
 import pytest
 
 from agentdistill.errors import DataError
-from agentdistill.sources.local import read_rows
+from agentdistill.sources.local import read_rows, stream_rows
 
 ROWS = [{"q": "one, two", "a": "1"}, {"q": "line\u2028break", "a": "2"}]
 
@@ -29,6 +29,9 @@ def test_all_formats_give_the_same_rows(tmp_path: Path) -> None:
         ("a.jsonl", '{"q": 1}\n[1]\n', "line 2"),
         ("a.json", '[\n{"q": 1},\n{]', "line 3"),
         ("a.json", '{"rows": []}', "rows"),
+        ("a.json", "[" * 100_000, "nested too deeply"),
+        ("a.jsonl", '{"q": 1}\n{"q": ' + "[" * 100_000, "line 2 .*nested too deeply"),
+        ("a.jsonl", '{"q": 1}\n{"q": ' + "9" * 5_000 + "}", "line 2 .*4300 digits"),
         ("a.json", "[1]", "item 1"),
         ("a.csv", "q,a\n1,2\n3\n", "line 3"),
         ("a.csv", 'q,a\n"1,2\n', "line 2"),
@@ -53,3 +56,21 @@ def test_missing_file_and_wrong_encoding(tmp_path: Path) -> None:
     (tmp_path / "latin.csv").write_bytes(b"q,a\n\xe9,1\n")
     with pytest.raises(DataError, match="UTF-8"):
         read_rows(tmp_path / "latin.csv")
+
+
+def test_a_long_document_is_a_cell(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"q,a\n{'word ' * 100_000},1\n", encoding="utf-8")
+    assert len(read_rows(tmp_path / "a.csv")[0]["q"]) == 500_000
+
+
+def test_a_value_that_python_cannot_hold_is_named(tmp_path: Path) -> None:
+    far = pyarrow.array([2**62], type=pyarrow.timestamp("us"))
+    pyarrow.parquet.write_table(pyarrow.table({"q": far}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"a.parquet holds a value that Python cannot read"):
+        read_rows(tmp_path / "a.parquet")
+
+
+def test_rows_are_read_as_they_are_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"q": 1}\n' * 100_000 + "broken", encoding="utf-8")
+    rows = stream_rows(tmp_path / "a.jsonl")
+    assert next(rows) == {"q": 1}

@@ -1,11 +1,24 @@
 """Files and folders appear whole or not at all."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from agentdistill.errors import DataError
+from agentdistill.store import atomic
 from agentdistill.store.atomic import atomic_directory, atomic_path, write_json
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from agentdistill.store.atomic import atomic_directory, atomic_path
+with atomic_directory(Path("folder")) as folder, atomic_path(Path("file")) as file:
+    (folder / "part").write_text("half")
+    file.write_text("half")
+    os.kill(os.getpid(), 9)
+"""
 
 
 def test_a_writer_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
@@ -53,3 +66,22 @@ def test_the_result_has_the_usual_permissions(tmp_path: Path) -> None:
     (tmp_path / "plain").touch()
     write_json(tmp_path / "file.json", {})
     assert (tmp_path / "file.json").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(atomic, "SECONDS_TO_LOCK", -1.0)
+    assert subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path).returncode == -9
+    assert len(list(tmp_path.iterdir())) == 2
+    with atomic_directory(tmp_path / "folder"), atomic_path(tmp_path / "file"):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == {"folder", "file"}
+
+
+def test_what_a_living_writer_writes_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(atomic, "SECONDS_TO_LOCK", -1.0)
+    with atomic_path(tmp_path / "file") as first:
+        first.write_text("first")
+        with atomic_path(tmp_path / "file") as second:
+            second.write_text("second")
+        assert first.read_text() == "first"
+    assert (tmp_path / "file").read_text() == "first"
