@@ -40,6 +40,24 @@ class Model(Protocol):
 
 
 @runtime_checkable
+class InParts(Protocol):
+    """A model that may need several requests for the samples of one call, each of which may be paid for."""
+
+    async def sample_some(
+        self,
+        messages: Sequence[Message],
+        *,
+        n: int,
+        sampling: Sampling,
+        seed: int,
+        first: int = 0,
+        prefill: str | None = None,
+    ) -> Reply:
+        """As `Model.sample` by one request: at least one sample and at most `n`."""
+        ...
+
+
+@runtime_checkable
 class Billed(Protocol):
     """A model whose requests may cost money."""
 

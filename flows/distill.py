@@ -72,6 +72,7 @@ def distill(targets: list[str] | None = None, force: bool = False, root: Path = 
     forced = {node.name for node in nodes if force and (not targets or is_target(node.name, targets))}
     started: dict[str, PrefectFuture[Any]] = {}
     seconds: dict[str, float] = {}
+    children.reopen()  # a flow of this process may have been cancelled before this one
     try:
         for node in nodes:
             above = [started[name] for name in node.upstream if name in started]

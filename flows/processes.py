@@ -50,6 +50,10 @@ class Children:
             _stop(process)
             self._running.discard(process)
 
+    def reopen(self) -> None:
+        """Let processes start again after a `stop`."""
+        self._stopping = False
+
     def stop(self) -> None:
         """Stop all of them, and any that another thread is just starting."""
         self._stopping = True

@@ -17,6 +17,10 @@ async def answer(question: str, recipe: str, *, greedy: bool) -> Trajectory:
     """
     if not question.strip():
         raise DataError("The question is empty. Write it in quotes: agentdistill ask 'Who founded Nesburg?'")
+    try:
+        question.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"The question is no text at character {error.start + 1}. Write it in UTF-8.") from error
     if not (ADAPTERS / recipe).is_dir():
         raise DataError(f"There is no agent in {ADAPTERS / recipe} yet. Distil one first: make repro.")
     params = load_params()

@@ -37,7 +37,7 @@ async def _main() -> None:
     async with open_teacher(params) as teacher:
         with (
             spool() as chains,
-            progress(len(problems), "chains of thought", "questions", usage=lambda: tally.usage) as advance,
+            progress(len(problems), "chains of thought", "questions", usage=lambda: tally.asked) as advance,
         ):
 
             async def think(problem: Problem) -> list[Trajectory]:

@@ -181,7 +181,7 @@ async def _answer(
     tallies = {mode: Tally() for mode in solvers}
 
     def spent() -> Usage:
-        return total_usage([tally.usage for tally in tallies.values()])
+        return total_usage([tally.asked for tally in tallies.values()])
 
     episodes = len(problems) * len(solvers)
     with progress(episodes, f"evaluate {variant}", "episodes", usage=spent) as advance:

@@ -11,6 +11,7 @@ import itertools
 from pathlib import Path
 
 from agentdistill.config import load_params
+from agentdistill.errors import DataError
 from agentdistill.store.atomic import write_text
 from tasks.stage import PARAMS, run_command
 
@@ -39,6 +40,8 @@ def _keep(params: str) -> Path | None:
 def main() -> None:
     """Apply the preset named on the command line."""
     known = sorted(path.stem for path in PRESETS.glob("*.yaml"))
+    if not known:
+        raise DataError(f"There are no presets in {PRESETS.resolve()}. Run from the root of the checkout.")
     parser = argparse.ArgumentParser(prog="python -m tasks.preset", description="Replace params.yaml by a preset.")
     parser.add_argument("name", choices=known)
     name = parser.parse_args().name

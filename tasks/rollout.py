@@ -57,7 +57,7 @@ async def _main(variant: str) -> None:
         )
         with (
             spool() as trajectories,
-            progress(len(jobs), f"rollout {variant}", "episodes", usage=lambda: tally.usage) as advance,
+            progress(len(jobs), f"rollout {variant}", "episodes", usage=lambda: tally.asked) as advance,
         ):
 
             async def solve(job: tuple[Problem, int]) -> Trajectory:

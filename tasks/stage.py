@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from agentdistill.config import Params
 from agentdistill.config import load_params as read_params
-from agentdistill.errors import AgentDistillError
+from agentdistill.errors import AgentDistillError, DataError
 from agentdistill.records import Usage, content_id
 from agentdistill.store.atomic import write_json
 from tasks.journal import FOLDER, Journal, ensure_reader, numbers, root
@@ -100,8 +100,8 @@ def progress(
 ) -> Iterator[Callable[[], None]]:
     """Show a bar with the time left, or a line every few seconds where stderr is no terminal; yield its `advance`.
 
-    `total` is None where nobody knows it. With `usage`, what the work took so far, also the new tokens per second and
-    the dollars."""
+    `total` is None where nobody knows it. With `usage`, what was asked of a model so far, also the new tokens per
+    second and the dollars."""
     started = time.monotonic()
     if sys.stderr.isatty():
         bar = tqdm(total=total, desc=what, unit=f" {unit.strip()}", dynamic_ncols=True)
@@ -208,7 +208,11 @@ def _warn(error: OSError) -> None:
 
 def pipeline_key(params: Params) -> str:
     """Return the digest of what the pipeline's results depend on besides its data: params.yaml and dvc.yaml."""
-    return content_id(params.model_dump(mode="json", exclude={"tracking"}), GRAPH.read_text(encoding="utf-8"))
+    try:
+        graph = GRAPH.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{GRAPH} cannot be read: {error.strerror}. Run from the root of the checkout.") from error
+    return content_id(params.model_dump(mode="json", exclude={"tracking"}), graph)
 
 
 def _end(status: str, error: str, seconds: float) -> None:
@@ -227,6 +231,7 @@ def _peak_memory_mb() -> float:
 
 
 def _terminate(signum: int, frame: object) -> Never:
+    signal.signal(signum, signal.SIG_IGN)  # a second one would break off what the first one's clean-up is at
     raise SystemExit(128 + signum)
 
 

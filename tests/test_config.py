@@ -111,6 +111,37 @@ def test_broken_yaml_is_told_with_its_line(tmp_path: Path) -> None:
         load_params(tmp_path / "params.yaml")
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"seed: 2024-13-45",
+        b"seed: \xe9",
+        b"seed: \x07",
+        b"2024-01-01: x",
+        b"seed: &a [*a]",
+        b"seed: !!int abc",
+        b"seed: !!bool abc",
+        b"seed: " + b"[" * 5_000,
+    ],
+)
+def test_what_yaml_cannot_read_is_a_sentence(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match="params"):
+        load_params(path)
+
+
+def test_a_folder_is_no_params_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Is a directory"):
+        load_params(tmp_path)
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan"])
+def test_a_number_is_finite(data: dict[str, Any], value: str) -> None:
+    data["sft"]["learning_rate"] = float(value)
+    assert "sft.learning_rate" in complaint(data)
+
+
 def test_a_repeated_key_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("seed: 0\nseed: 1\n")
     with pytest.raises(ConfigError, match="line 2"):

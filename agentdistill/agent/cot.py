@@ -94,7 +94,7 @@ class Reasoner:
         try:
             decision = await self_consistent_action(sample, read, lambda said: said.canonical, n=samples, early=early)
         except ModelError as e:
-            return self._failed(problem, prompt, attempt, e)
+            return self._failed(problem, prompt, attempt, e, voting=True)
         usage = total_usage(usages)
         step = Step(
             candidates=tuple(
@@ -114,6 +114,7 @@ class Reasoner:
             (*prompt, said),
             answer=step.winner.outcome.final_answer,
             usage=usage,
+            voting=True,
             steps=(step,),
             seconds=step.seconds,
         )
@@ -127,13 +128,17 @@ class Reasoner:
         seed = request_seed(self.seed, problem.id, attempt, 0)
         return await self.model.sample(prompt, n=samples, sampling=self.sampling, seed=seed, first=first)
 
-    def _failed(self, problem: Problem, prompt: tuple[Message, ...], attempt: int, error: ModelError) -> Trajectory:
+    def _failed(
+        self, problem: Problem, prompt: tuple[Message, ...], attempt: int, error: ModelError, *, voting: bool = False
+    ) -> Trajectory:
         stop: Stop = "model_error"
         if isinstance(error, ContextOverflow):
             stop = "context_full"
         elif isinstance(error, BudgetExceeded):
             stop = "budget"
-        return self._trajectory(problem, attempt, prompt, answer=None, usage=Usage(), stop=stop, error=str(error))
+        return self._trajectory(
+            problem, attempt, prompt, answer=None, usage=Usage(), stop=stop, error=str(error), voting=voting
+        )
 
     def _trajectory(
         self,
@@ -143,6 +148,7 @@ class Reasoner:
         *,
         answer: str | None,
         usage: Usage,
+        voting: bool = False,
         truncated: bool = False,
         steps: tuple[Step, ...] = (),
         stop: Stop | None = None,
@@ -158,7 +164,7 @@ class Reasoner:
                 self.seed,
                 problem.id,
                 attempt,
-                len(steps),
+                int(voting),
             ),
             problem_id=problem.id,
             attempt=attempt,

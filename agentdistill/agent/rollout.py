@@ -7,6 +7,7 @@ goes to the sink at once. Whatever an episode's own boundary did not catch (a bu
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
@@ -32,10 +33,12 @@ async def run_episodes(
         raise ValueError(f"concurrency must be at least 1, got {concurrency}.")
     queue = iter(enumerate(jobs))
 
-    async def worker() -> None:
-        for index, job in queue:  # shared by all workers; taking the next one never awaits
-            done(index, await work(job))
+    async def worker(index: int, job: J) -> None:
+        done(index, await work(job))
+        for following, another in queue:  # shared by all workers; taking the next one never awaits
+            done(following, await work(another))
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(concurrency):
-            group.create_task(worker())
+        # A worker for each of the first jobs, and no more where there are few.
+        for index, job in itertools.islice(queue, concurrency):
+            group.create_task(worker(index, job))

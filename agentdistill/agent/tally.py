@@ -22,6 +22,7 @@ class Tally:
     def __init__(self) -> None:
         self.episodes = 0
         self.usage = Usage()
+        self.asked = Usage()  # without the episodes that came from the ledger as a whole
         self._stops: Counter[str] = Counter()
         self._prefills: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
@@ -34,6 +35,8 @@ class Tally:
         """Count one trajectory."""
         self.episodes += 1
         self.usage = self.usage + trajectory.usage
+        if trajectory.usage.requests:
+            self.asked = self.asked + trajectory.usage
         self._stops[trajectory.stop] += 1
         if trajectory.prefix is not None:
             self._prefills[_honoured(trajectory)] += 1

@@ -15,7 +15,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from agentdistill.config.block import Block, Seed
 from agentdistill.config.cot import CotParams
@@ -82,6 +82,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
         mark = error.problem_mark or error.context_mark
         where = f", line {mark.line + 1}" if mark else ""
         raise ConfigError(f"{path.name}{where}: not valid YAML: {error.problem}. Mend that line.") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}. Name a file of params.") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path.name} is not UTF-8 text: {error.reason}. Save it as UTF-8.") from None
+    except (YAMLError, ValueError, KeyError, TypeError, RecursionError) as error:  # of a tag or a date, or too deep
+        raise ConfigError(f"{path.name}: not valid YAML: {error}. Mend that value.") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path.name} should hold a mapping of blocks, but holds {_shown(data)}.")
     return data
@@ -90,8 +96,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def parse_params(data: Mapping[str, Any], *, source: str = "params.yaml") -> Params:
     """Check `data` against the blocks; `source` names it in messages. Raises `ConfigError` as `load_params` does."""
     try:
+        text = json.dumps(data, default=str)
+    except (TypeError, ValueError, RecursionError) as error:  # a date for a key, or what holds itself
+        raise ConfigError(
+            f"{source}: {error}. Keys are words, and values numbers, words, lists and mappings."
+        ) from None
+    try:
         # Strict JSON mode: lists may become tuples and integers floats, but "8" is no number and 1 no boolean.
-        return Params.model_validate_json(json.dumps(data, default=str), strict=True)
+        return Params.model_validate_json(text, strict=True)
     except ValidationError as error:
         problems = error.errors()
         causes = [p for p in problems if not any(_inside(other, p) for other in problems)]

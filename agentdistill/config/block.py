@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class Block(BaseModel):
     """Frozen, unknown keys refused, and no defaults in subclasses: every number stands in params.yaml."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 Count = Annotated[int, Field(ge=1)]

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
-from agentdistill.protocols import Billed, Model
+from agentdistill.models.in_parts import in_parts
+from agentdistill.protocols import Billed, InParts, Model
 from agentdistill.records import Message, Reply, Sampling
 from agentdistill.store.ledger import Ledger, Request
 from agentdistill.store.to_the_end import to_the_end
@@ -20,8 +21,8 @@ from agentdistill.store.to_the_end import to_the_end
 class LedgerModel:
     """Implements `Model`. `hits` and `misses` count answered requests by where the answer came from.
 
-    The usage of a hit counts its tokens, but no request and no dollars: it says what the episode took, not what was
-    spent again.
+    Where a server gives the samples of a request in several replies, each is stored as it comes. The usage of a hit
+    counts its tokens, but no request and no dollars: it says what the episode took, not what was spent again.
     """
 
     def __init__(self, model: Model, ledger: Ledger) -> None:
@@ -70,7 +71,39 @@ class LedgerModel:
             if stored is not None:
                 self.hits += 1
                 return stored
+            if isinstance(self._model, InParts):
+                return await self._in_parts(self._model, request, messages, asked)
             reply = await self._model.sample(messages, **asked)
             self.misses += 1
-            standing = await to_the_end(self._ledger.put, request, reply)
-            return standing.model_copy(update={"usage": reply.usage})
+            return await self._put(request, reply)
+
+    async def _in_parts(
+        self, model: InParts, request: Request[Reply], messages: Sequence[Message], asked: dict[str, Any]
+    ) -> Reply:
+        """Store what comes at once as the whole reply, and otherwise each part, where the next run finds it."""
+        n: int = asked["n"]
+        was_asked = restarted = False
+
+        async def ask(drawn: int, anew: bool) -> Reply:
+            nonlocal was_asked, restarted
+            restarted = anew
+            part = request.part(drawn)
+            stored = None if anew or n == 1 else self._ledger.get(part)
+            if stored is not None:
+                return stored
+            reply = await model.sample_some(messages, **{**asked, "n": n - drawn, "first": asked["first"] + drawn})
+            was_asked = True
+            if anew:
+                return reply
+            return await self._put(request if len(reply.completions) == n else part, reply)
+
+        reply = await in_parts(n, ask)
+        self.misses += was_asked
+        self.hits += not was_asked
+        return await self._put(request, reply) if restarted else reply
+
+    async def _put(self, request: Request[Reply], reply: Reply) -> Reply:
+        """Store `reply` unless another stands; return the one that stands, with what this one cost."""
+        standing = await to_the_end(self._ledger.put, request, reply)
+        cost = {"requests": reply.usage.requests, "cost_usd": reply.usage.cost_usd}
+        return standing.model_copy(update={"usage": standing.usage.model_copy(update=cost)})

@@ -34,6 +34,7 @@ from agentdistill.models.chat import (
 from agentdistill.models.client import open_client, read_key
 from agentdistill.models.concurrency import START, AdaptiveLimit
 from agentdistill.models.dialect import Dialect
+from agentdistill.models.in_parts import in_parts
 from agentdistill.models.server_errors import (
     BadAnswer,
     as_model_error,
@@ -187,30 +188,46 @@ class OpenAIModel:
         prefill: str | None = None,
     ) -> Reply:
         """See `Model.sample`. `usage` counts every request sent for it, retries included."""
+
+        async def ask(drawn: int, anew: bool) -> Reply:
+            return await self.sample_some(
+                messages, n=n - drawn, sampling=sampling, seed=seed, first=first + drawn, prefill=prefill
+            )
+
+        return await in_parts(n, ask)
+
+    async def sample_some(
+        self,
+        messages: Sequence[Message],
+        *,
+        n: int,
+        sampling: Sampling,
+        seed: int,
+        first: int = 0,
+        prefill: str | None = None,
+    ) -> Reply:
+        """See `InParts.sample_some`. `usage` counts every request sent for it, retries included."""
         sent: list[dict[str, Any]] = [{"role": message.role, "content": message.text} for message in messages]
         most = most_prompt_tokens(messages, prefill)
         home = home_replica(messages, len(self._urls) * self._copies)
+        wanted = n if self._dialect.many else 1
         usages: list[Usage] = []
 
         async def draw(said: list[dict[str, Any]], extra: Mapping[str, Any]) -> tuple[Completion, ...]:
-            choices: list[Completion] = []
-            while len(choices) < n:
-                wanted = n - len(choices) if self._dialect.many else 1
-                request = {
-                    "messages": said,
-                    "n": wanted,
-                    "seed": (seed + first + len(choices)) % 2**SEED_BITS,  # vLLM's choice i has seed + i
-                    "extra_body": dict(extra),
-                }
-                if sampling.stop:
-                    request["stop"] = list(sampling.stop)
-                if not self._fixed_sampling:
-                    request |= {"temperature": sampling.temperature, "top_p": sampling.top_p}
-                answer = await self._ask(request, sampling.max_tokens, most, home, usages)
-                if len(answer.completions) < wanted:
-                    self._dialect.many = False
-                choices += answer.completions[:wanted]
-            return tuple(cut_at_stop(choice, sampling.stop) for choice in choices)
+            request = {
+                "messages": said,
+                "n": wanted,
+                "seed": (seed + first) % 2**SEED_BITS,  # vLLM's choice i has seed + i
+                "extra_body": dict(extra),
+            }
+            if sampling.stop:
+                request["stop"] = list(sampling.stop)
+            if not self._fixed_sampling:
+                request |= {"temperature": sampling.temperature, "top_p": sampling.top_p}
+            answer = await self._ask(request, sampling.max_tokens, most, home, usages)
+            if len(answer.completions) < wanted:
+                self._dialect.many = False
+            return tuple(cut_at_stop(choice, sampling.stop) for choice in answer.completions[:wanted])
 
         if not prefill:
             return Reply(completions=await draw(sent, {}), usage=total_usage(usages))

@@ -13,6 +13,7 @@ file is not flushed to disk after each one), which costs the same.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -35,6 +36,7 @@ from agentdistill.records import Message, Outcome, Reply, Sampling
 R = TypeVar("R", Reply, Outcome)
 
 SCHEMA_VERSION = 1
+PRIMARY_CODE = 0xFF  # SQLite's error codes have details above
 BUSY_SECONDS = 600.0  # how long a writer waits; the others hold the lock for a millisecond, but a prune for minutes
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS replies (
@@ -86,6 +88,10 @@ class Request(Generic[R]):
         if first and not greedy:  # a request for the first samples is keyed as if there were no others
             content["first"] = first
         return Request(fingerprint, _canonical(content), Reply)
+
+    def part(self, drawn: int) -> Request[R]:
+        """What stores one of several replies that answer this together: the one after the first `drawn` samples."""
+        return Request(self.fingerprint, _canonical({**json.loads(self.text), "drawn": drawn}), self.kind)
 
     @staticmethod
     def action(fingerprint: str, kept: Sequence[str], code: str) -> Request[Outcome]:
@@ -140,7 +146,7 @@ class Ledger:
                 self._writer = self._connect()
                 self._prepare()
                 self._reader = self._connect()
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, UnicodeDecodeError, sqlite3.Error) as error:
             raise self._failure(error) from error
 
     def _connect(self) -> sqlite3.Connection:
@@ -160,6 +166,8 @@ class Ledger:
             names = ", ".join(sorted(tables))
             raise DataError(f"{self.path} is no ledger but a database with the tables {names}. Correct the path.")
         self._writer.execute("PRAGMA journal_mode=WAL")
+        if version == SCHEMA_VERSION and tables:
+            return  # nothing to write: on a full disk it can still be looked at and pruned
         self._writer.execute(SCHEMA)
         self._writer.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
@@ -212,7 +220,8 @@ class Ledger:
         """Return totals for each model and code tool, the most recently used last."""
         with self._read_lock, self._errors():
             rows = self._reader.execute(
-                "SELECT fingerprint, COUNT(*), SUM(LENGTH(request) + LENGTH(reply)), SUM(cost_usd), "
+                "SELECT fingerprint, COUNT(*), COALESCE(SUM(LENGTH(request) + LENGTH(reply)), 0), "
+                "COALESCE(SUM(cost_usd), 0.0), "
                 "MIN(created), MAX(created) FROM replies GROUP BY fingerprint ORDER BY MAX(created)"
             ).fetchall()
         return [Stats(*row) for row in rows]
@@ -259,7 +268,7 @@ class Ledger:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (UnicodeDecodeError, sqlite3.Error) as error:
             raise self._failure(error) from error
 
     def _failure(self, error: Exception) -> DataError:
@@ -267,6 +276,15 @@ class Ledger:
             return DataError(
                 f"Another process has held the ledger {self.path} for {BUSY_SECONDS:g} seconds. Wait until it is done "
                 "(a large ledger takes minutes to prune) and run the stage again."
+            )
+        code = getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE
+        number = getattr(error, "errno", None)
+        if code == sqlite3.SQLITE_FULL or number == errno.ENOSPC:
+            return DataError(f"The disk of the ledger {self.path} is full. Free some space and run this again.")
+        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM) or number in (errno.EROFS, errno.EACCES):
+            return DataError(
+                f"The ledger {self.path} cannot be written: {error}. Also looking at it writes a lock beside it: give "
+                "yourself the rights to its folder, or copy the folder to where you have them."
             )
         return DataError(
             f"The ledger {self.path} cannot be used: {error}. If the disk is not full and the path is right, delete "
@@ -281,9 +299,17 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # a full disk has ended it
+            connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
+
+
+def _is_whole(key: object, request: object, reply: object, checksum: object) -> bool:
+    """Return whether a row is as it was written; damage can make another type of a column."""
+    if not (isinstance(key, bytes) and isinstance(request, bytes) and isinstance(reply, bytes)):
+        return False
+    return _checksum(key, request, reply) == checksum
 
 
 def _checksum(key: bytes, request: bytes, reply: bytes) -> bytes:
@@ -295,7 +321,7 @@ def _canonical(content: dict[str, Any]) -> str:
 
 
 def _decode(asked: Request[R], request: bytes, reply: bytes, checksum: bytes) -> R | None:
-    if _checksum(asked.key, request, reply) != checksum:
+    if not _is_whole(asked.key, request, reply, checksum):
         return None
     try:
         return asked.kind.model_validate_json(zlib.decompress(reply))
@@ -304,8 +330,8 @@ def _decode(asked: Request[R], request: bytes, reply: bytes, checksum: bytes) ->
 
 
 def _entry(key: bytes, created: float, request: bytes, reply: bytes, checksum: bytes) -> Entry:
-    if _checksum(key, request, reply) != checksum:
-        return Entry(key.hex(), created, None, None)
+    if not _is_whole(key, request, reply, checksum):
+        return Entry(key.hex() if isinstance(key, bytes) else str(key), created, None, None)
     return Entry(key.hex(), created, json.loads(zlib.decompress(request)), json.loads(zlib.decompress(reply)))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from string import hexdigits
 from typing import Annotated
 
 import typer
@@ -19,6 +20,7 @@ from agentdistill.store.ledger import Ledger, total_bytes
 
 SECONDS_PER_DAY = 86_400.0
 MEGABYTE = 1_000_000
+MOST = 1_000_000_000  # of anything
 
 app = typer.Typer(help="The ledger of model replies and outcomes of code: what was asked, and how to make room.")
 LedgerPath = Annotated[Path, typer.Option("--path", help="The ledger file.")]
@@ -43,11 +45,13 @@ def stats(path: LedgerPath = DEFAULT_PATH) -> None:
 @app.command()
 def show(
     key: Annotated[str, typer.Argument(help="The first characters of a key; none shows the newest replies.")] = "",
-    limit: Annotated[int, typer.Option(help="The most replies to print.")] = 5,
+    limit: Annotated[int, typer.Option(min=1, max=MOST, help="The most replies to print.")] = 5,
     path: LedgerPath = DEFAULT_PATH,
 ) -> None:
     """Print requests and replies as JSON, newest first."""
     with _open(path) as ledger:
+        if set(key.lower()) - set(hexdigits):
+            raise DataError(f"{key!r} begins no key, which is hexadecimal. `show` alone lists the newest.")
         entries = ledger.entries(key_prefix=key, limit=limit)
         if not entries:
             raise DataError(f"No reply in {path} has a key that begins with {key!r}. `show` alone lists the newest.")
@@ -58,8 +62,17 @@ def show(
 
 @app.command()
 def prune(
-    max_mb: Annotated[float | None, typer.Option(help="Delete the oldest replies until this many MB are left.")] = None,
-    older_than_days: Annotated[float | None, typer.Option(help="Delete replies stored longer ago than this.")] = None,
+    max_mb: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=MOST,
+            help="Delete the oldest replies until requests and replies take this many MB; keys and index come on top.",
+        ),
+    ] = None,
+    older_than_days: Annotated[
+        float | None, typer.Option(min=0, max=MOST, help="Delete replies stored longer ago than this.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Delete the replies of this model or code tool.")] = None,
     path: LedgerPath = DEFAULT_PATH,
 ) -> None:
@@ -67,10 +80,12 @@ def prune(
     with _open(path) as ledger:
         if max_mb is None and older_than_days is None and model is None:
             raise DataError("Nothing to prune by. Give --max-mb, --older-than-days or --model.")
+        if max_mb != max_mb or older_than_days != older_than_days:  # a NaN, which is in every range
+            raise DataError("nan is no number. Give one.")
         deleted = ledger.prune(
             max_bytes=None if max_mb is None else int(max_mb * MEGABYTE),
             before=None if older_than_days is None else time.time() - older_than_days * SECONDS_PER_DAY,
-            fingerprint=model,
+            fingerprint=None if model is None else model.encode(errors="replace").decode(),
         )
     typer.echo(f"deleted {deleted} replies; {total_bytes(path) / MEGABYTE:.2f} MB on disk")
 
@@ -88,5 +103,8 @@ def _open(path: Path) -> Iterator[Ledger]:
         raise typer.Exit(1) from error
 
 
-def _date(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+def _date(seconds: float | None) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")  # type: ignore[arg-type]
+    except (OverflowError, OSError, TypeError, ValueError):  # of a damaged row
+        return "damaged"

@@ -56,6 +56,14 @@ async def test_self_consistency_votes_on_normalised_answers() -> None:
     assert trajectory.messages[-1].text == "<answer>Rome</answer>"
 
 
+async def test_a_vote_that_failed_has_the_id_of_the_vote_that_succeeds_later() -> None:
+    ways: list[list[str] | Exception] = [ModelError("away"), ["<answer>5</answer>"] * 2]
+    failed, voted = [await reasoner(ScriptedModel(way)).answer(problem(), samples=2, key=str.lower) for way in ways]
+    (alone,) = await reasoner(ScriptedModel(["<answer>5</answer>"])).think(problem(), samples=1)
+    assert failed.stop == "model_error"
+    assert failed.id == voted.id != alone.id
+
+
 async def test_no_chain_is_sampled_that_could_not_change_the_answer() -> None:
     model = ScriptedModel(["<answer>5</answer>", "<answer>7</answer>"], ["<answer>5</answer>"])
     trajectory = await reasoner(model).answer(problem(), samples=4, key=str.lower, early=True)

@@ -30,6 +30,16 @@ async def test_no_more_than_the_limit_are_in_flight() -> None:
     assert peak == 5
 
 
+async def test_few_jobs_start_few_tasks() -> None:
+    async def work(_: int) -> int:
+        await asyncio.sleep(0)
+        return len(asyncio.all_tasks())
+
+    found: list[int] = []
+    await run_episodes(range(3), work, lambda index, tasks: found.append(tasks), concurrency=1_000_000)
+    assert max(found) == 3 + 1
+
+
 async def test_jobs_are_taken_only_when_there_is_room() -> None:
     taken = 0
 

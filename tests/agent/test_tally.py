@@ -27,6 +27,15 @@ async def test_counts() -> None:
     assert metrics["steps_per_episode"] == 1.5
 
 
+async def test_what_came_from_the_ledger_was_not_asked() -> None:
+    tally = Tally()
+    fresh = await solved([turn("final_answer(1)")] * 2)
+    tally.add(fresh)
+    tally.add(fresh.model_copy(update={"usage": fresh.usage.model_copy(update={"requests": 0})}))
+    assert tally.asked == fresh.usage
+    assert tally.usage.completion_tokens == 2 * fresh.usage.completion_tokens
+
+
 async def test_too_many_failures_raise_with_the_first_error() -> None:
     tally = Tally()
     tally.add(await solved(ModelError("connection refused")))

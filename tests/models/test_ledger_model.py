@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,6 +77,87 @@ async def test_a_hit_counts_tokens_but_neither_request_nor_dollars(tmp_path: Pat
     assert again.completions == first.completions
     assert again.usage == Usage(requests=0, prompt_tokens=5, completion_tokens=1, cost_usd=0.0)
     assert (model.hits, model.misses) == (1, 1)
+
+
+class OneByOne(CountingModel):
+    """Gives the next `most` samples of whatever it is asked for, and continues a prefill `continues` times."""
+
+    def __init__(self, failures: int = 0, most: int = 1, continues: int = 0) -> None:
+        super().__init__(failures)
+        self.most = most
+        self.continues = continues
+        self.firsts: list[int] = []
+
+    async def sample_some(self, messages: Sequence[Message], *, n: int, first: int = 0, **options: Any) -> Reply:
+        reply = await self.sample(messages, n=n, first=first, **options)
+        self.firsts.append(first)
+        samples = [Completion(text=str(first + i), truncated=False, completion_tokens=1) for i in range(self.most)]
+        mode = None
+        if options["prefill"]:
+            mode = "continued" if len(self.firsts) <= self.continues else "prompted"
+        return Reply(completions=tuple(samples[:n]), usage=reply.usage, prefill=mode)
+
+
+def texts(reply: Reply) -> list[str]:
+    return [completion.text for completion in reply.completions]
+
+
+async def test_a_sample_that_was_paid_for_outlives_the_failure_of_the_next(tmp_path: Path) -> None:
+    class FailsLast(OneByOne):
+        async def sample_some(self, messages: Sequence[Message], **options: Any) -> Reply:
+            if options["first"] == 6:
+                raise ModelError("The server is away.")
+            return await super().sample_some(messages, **options)
+
+    with Ledger(tmp_path / "l") as ledger:
+        failing, mended = FailsLast(), OneByOne()
+        with pytest.raises(ModelError):
+            await LedgerModel(failing, ledger).sample(QUESTION, n=3, sampling=SAMPLING, seed=0, first=4)
+        reply = await LedgerModel(mended, ledger).sample(QUESTION, n=3, sampling=SAMPLING, seed=0, first=4)
+    assert (failing.firsts, mended.firsts) == ([4, 5], [6])
+    assert (texts(reply), reply.usage.requests, reply.usage.prompt_tokens) == (["4", "5", "6"], 1, 15)
+
+
+@pytest.mark.parametrize(("most", "requests", "rows"), [(1, 4, 4), (3, 2, 2), (4, 1, 1)])
+async def test_samples_in_parts_are_found_again_and_cost_once(
+    tmp_path: Path, most: int, requests: int, rows: int
+) -> None:
+    with Ledger(tmp_path / "l") as ledger:
+        inner = OneByOne(most=most)
+        model = LedgerModel(inner, ledger)
+        replies = [await model.sample(QUESTION, n=4, sampling=SAMPLING, seed=0) for _ in range(2)]
+        (stats,) = ledger.stats()
+    assert [texts(reply) for reply in replies] == [["0", "1", "2", "3"]] * 2
+    assert [reply.usage.requests for reply in replies] == [requests, 0]
+    assert (inner.asked, model.misses, model.hits) == (requests, 1, 1)
+    assert (stats.replies, stats.cost_usd) == (rows, requests * 0.25)
+
+
+async def test_a_server_that_ceases_to_continue_prefills_gives_no_mixed_reply(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l") as ledger:
+        inner = OneByOne(continues=2)
+        model = LedgerModel(inner, ledger)
+        replies = [await model.sample(QUESTION, n=3, sampling=SAMPLING, seed=0, prefill="So") for _ in range(2)]
+    assert inner.firsts == [0, 1, 2, 0, 1, 2]
+    assert [(texts(reply), reply.prefill) for reply in replies] == [(["0", "1", "2"], "prompted")] * 2
+    assert [reply.usage.requests for reply in replies] == [6, 0]
+
+
+async def test_the_loser_of_a_race_has_the_usage_of_the_reply_that_stands(tmp_path: Path) -> None:
+    class Longer(CountingModel):
+        async def sample(self, messages: Sequence[Message], **options: Any) -> Reply:
+            reply = await super().sample(messages, **options)
+            return reply.model_copy(update={"usage": reply.usage.model_copy(update={"completion_tokens": 9})})
+
+    with Ledger(tmp_path / "l") as ledger:
+        slow = Longer()
+        slow.gate.clear()
+        loser = asyncio.create_task(LedgerModel(slow, ledger).sample(QUESTION, n=1, sampling=SAMPLING, seed=0))
+        await slow.reached.wait()
+        await LedgerModel(CountingModel(), ledger).sample(QUESTION, n=1, sampling=SAMPLING, seed=0)
+        slow.gate.set()
+        usage = (await loser).usage
+    assert (usage.completion_tokens, usage.requests, usage.cost_usd) == (1, 1, 0.25)
 
 
 async def test_equal_requests_in_flight_are_asked_once(tmp_path: Path) -> None:

@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from agentdistill.errors import DataError
 from agentdistill.records import Completion, Message, Reply, Sampling, Usage
 from agentdistill.store import ledger as ledger_module
 from agentdistill.store.ledger import Ledger, Request, total_bytes
+from agentdistill.store.ledger_cli import app
 
 BASE: dict[str, Any] = {
     "fingerprint": "m",
@@ -132,6 +134,36 @@ def test_a_damaged_row_is_absent_and_can_be_replaced(tmp_path: Path, column: str
         assert ledger.get(make_request()) is None
         assert ledger.put(make_request(), make_reply("again")) == make_reply("again")
         assert ledger.get(make_request()) == make_reply("again")
+
+
+@pytest.mark.parametrize("value", ["NULL", "7", "'text'", "1e300"])
+@pytest.mark.parametrize("column", ["reply", "request", "checksum", "created", "cost_usd"])
+def test_a_column_of_another_type_is_damage_too(tmp_path: Path, column: str, value: str) -> None:
+    path = tmp_path / "l"
+    with Ledger(path) as ledger:
+        ledger.put(make_request(), make_reply("first"))
+    with sqlite3.connect(path) as connection:  # what a flipped bit in a row's header does, NOT NULL or not
+        connection.execute("PRAGMA writable_schema=ON")
+        connection.execute("UPDATE sqlite_master SET sql = REPLACE(sql, ' NOT NULL', '')")
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"UPDATE replies SET {column} = {value}")
+    with Ledger(path) as ledger:
+        (entry,) = ledger.entries(limit=9)
+        assert (ledger.get(make_request()) is None) == (entry.reply is None) == (column not in ("created", "cost_usd"))
+        assert [stats.replies for stats in ledger.stats()] == [1]
+        ledger.put(make_request(), make_reply("again"))
+        assert ledger.get(make_request()) is not None
+    for command in ("stats", "show"):
+        assert CliRunner().invoke(app, [command, "--path", str(path)]).exit_code == 0
+
+
+def test_a_full_disk_is_not_a_reason_to_delete(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l") as ledger:
+        pages = ledger._writer.execute("PRAGMA page_count").fetchone()[0]
+        ledger._writer.execute(f"PRAGMA max_page_count={pages}")  # SQLite says of this what it says of a full disk
+        with pytest.raises(DataError, match="is full") as caught:
+            ledger.put(make_request(), make_reply("".join(map(chr, range(0x4E00, 0x9000)))))
+    assert "delete" not in str(caught.value)
 
 
 def test_a_file_that_is_no_ledger_is_one_sentence(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from agentdistill.store.ledger import Ledger
@@ -41,6 +42,34 @@ def test_prune_without_a_criterion_deletes_nothing(tmp_path: Path) -> None:
     result = runner.invoke(app, ["prune", "--path", make_ledger(tmp_path / "l")])
     assert result.exit_code == 1
     assert "--max-mb" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("prune", "--max-mb", "-1"),
+        ("prune", "--max-mb", "nan"),
+        ("prune", "--max-mb", "inf"),
+        ("prune", "--older-than-days", "-1"),
+        ("prune", "--older-than-days", "nan"),
+        ("show", "--limit", "0"),
+        ("show", "--limit", "99999999999999999999"),
+        ("show", "xyz"),
+        ("show", "\udcff"),
+    ],
+)
+def test_a_number_out_of_range_is_refused_and_deletes_nothing(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    path = make_ledger(tmp_path / "l")
+    result = runner.invoke(app, [*arguments, "--path", path])
+    assert result.exit_code != 0
+    assert isinstance(result.exception, SystemExit)  # a sentence, and no traceback
+    with Ledger(Path(path)) as ledger:
+        assert len(ledger.entries(limit=9)) == 1
+
+
+def test_a_model_that_is_no_text_has_no_replies(tmp_path: Path) -> None:
+    result = runner.invoke(app, ["prune", "--model", "\udcff", "--path", make_ledger(tmp_path / "l")])
+    assert "deleted 0 replies" in result.stdout
 
 
 def test_a_missing_ledger_is_not_made(tmp_path: Path) -> None:

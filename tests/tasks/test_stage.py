@@ -190,6 +190,28 @@ run_stage(main)
     assert stage.journal()[-1]["status"] == "KILLED"
 
 
+def test_a_second_sigterm_does_not_break_off_the_clean_up(stage: Stage) -> None:
+    body = """
+def main():
+    try:
+        print("ready", flush=True)
+        time.sleep(600)
+    finally:
+        print("closing", flush=True)
+        time.sleep(0.5)
+        Path("closed").touch()
+run_stage(main)
+"""
+    with stage.start(body) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait() == 128 + signal.SIGTERM
+    assert (stage.folder / "closed").exists()
+
+
 def test_progress_in_a_log_is_whole_lines_with_the_time_left(stage: Stage) -> None:
     body = """
 def main():
