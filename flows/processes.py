@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -47,7 +48,7 @@ class Children:
                 _signal(process, signal.SIGTERM)
             yield process
         finally:
-            _stop(process)
+            _stop([process])
             self._running.discard(process)
 
     def reopen(self) -> None:
@@ -57,10 +58,7 @@ class Children:
     def stop(self) -> None:
         """Stop all of them, and any that another thread is just starting."""
         self._stopping = True
-        for process in list(self._running):
-            _signal(process, signal.SIGTERM)
-        for process in list(self._running):
-            _stop(process)
+        _stop(list(self._running))
 
 
 @contextmanager
@@ -68,13 +66,17 @@ def _pipe() -> Iterator[int]:
     yield subprocess.PIPE
 
 
-def _stop(process: subprocess.Popen[str]) -> None:
-    if process.poll() is None:
-        _signal(process, signal.SIGTERM)
+def _stop(processes: Sequence[subprocess.Popen[str]]) -> None:
+    """Ask all of them to end, each once, and kill what is left of their groups when their time is over."""
+    for process in processes:
+        if process.poll() is None:
+            _signal(process, signal.SIGTERM)
+    deadline = time.monotonic() + SECONDS_TO_STOP
+    for process in processes:
         with suppress(subprocess.TimeoutExpired):
-            process.wait(SECONDS_TO_STOP)
-    _signal(process, signal.SIGKILL)  # whoever of the group is left
-    process.wait()
+            process.wait(max(0.0, deadline - time.monotonic()))
+        _signal(process, signal.SIGKILL)  # whoever of the group is left
+        process.wait()
 
 
 def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:
