@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from agentdistill.errors import ConfigError
-from tasks.preset import apply
+from agentdistill.errors import ConfigError, DataError
+from tasks.preset import apply, main
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,3 +46,28 @@ def test_a_wrong_preset_leaves_the_params() -> None:
     with pytest.raises(ConfigError):
         apply("wrong")
     assert Path("params.yaml").read_text() == "mine\n"
+
+
+def run(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr("sys.argv", ["preset", name])
+    main()
+
+
+def test_it_says_where_the_old_params_are(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    run(monkeypatch, "paper")
+    said = capsys.readouterr().out
+    assert Path(said.partition("the one before is ")[2].split(". Next")[0]).read_text() == "mine\n"
+
+
+def test_an_unknown_preset_is_answered_by_the_known(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "papr")
+    assert "api-teacher" in capsys.readouterr().err
+
+
+def test_outside_a_checkout_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree("presets")
+    with pytest.raises(DataError, match="root of the checkout"):
+        run(monkeypatch, "paper")

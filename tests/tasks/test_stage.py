@@ -137,6 +137,14 @@ def test_wrong_params_stop_the_stage_before_it_works(stage: Stage) -> None:
     assert "Traceback" not in errors
 
 
+def test_outside_a_checkout_a_stage_says_so(stage: Stage) -> None:
+    (stage.folder / "dvc.yaml").unlink()
+    code, errors = stage.run("def main(): print('worked')\nrun_stage(main)")
+    assert code == 1
+    assert "dvc.yaml cannot be read: No such file or directory. Run from the root of the checkout." in errors
+    assert "Traceback" not in errors
+
+
 def test_an_unknown_variant_is_refused_with_the_known_ones(stage: Stage) -> None:
     code, errors = stage.run("def main(variant): pass\nrun_stage(main, variants=('a', 'b'))", "--variant", "c")
     assert code == 2
