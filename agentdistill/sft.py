@@ -1,15 +1,13 @@
 """LoRA supervised fine-tuning of a student on rendered examples, through TRL and PEFT.
 
 The examples come with ids and mask; TRL is told to leave them as they are. The same seed on the same machine gives the
-same adapter. A checkpoint is kept beside the adapter at the end of each epoch, from which a killed run continues.
+same adapter, also when the training was killed on the way and went on from a checkpoint.
 """
 
 from __future__ import annotations
 
 import functools
-import json
 import math
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,16 +25,14 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
-from transformers.trainer import TRAINER_STATE_NAME
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import SFTConfig, SFTTrainer
 from trl.trainer import utils as trl_utils
 
+from agentdistill.checkpoints import Checkpoint, Checkpoints, last_whole
 from agentdistill.data_parallel import data_parallel
 from agentdistill.errors import DataError, ModelError
 from agentdistill.models.loading import LOADING_ERRORS, first_line, load_whole
 from agentdistill.models.quiet import quiet
-from agentdistill.models.weights import ADAPTER_FILES
 from agentdistill.rendering import Example
 
 DIVERGING = {"loss": "training loss", "eval_loss": "validation loss", "grad_norm": "norm of the gradient"}
@@ -149,7 +145,7 @@ def train(
         lora=lora,
         arguments=functools.partial(_arguments, schedule, dtype, checkpoints, has_validation=bool(validation_examples)),
         dtype=dtype,
-        checkpoint=_last_whole(checkpoints),
+        checkpoint=last_whole(checkpoints),
     )
     with data_parallel(schedule.processes, fit):
         try:
@@ -170,26 +166,6 @@ def _filled_up(examples: Sequence[Example], multiple: int) -> Sequence[Example]:
     return [*examples, *[idle] * (-len(examples) % multiple)]
 
 
-def _last_whole(checkpoints: Path) -> str | None:
-    """Return the last checkpoint that was written to its end, and remove those that were not."""
-    whole: dict[int, str] = {}
-    for path in checkpoints.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
-        if _is_whole(path):
-            whole[int(path.name.rpartition("-")[2])] = str(path)
-        else:
-            shutil.rmtree(path)
-    return whole[max(whole)] if whole else None
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    """Whether a checkpoint can be continued from; its state is written last."""
-    try:
-        json.loads((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return all((checkpoint / name).is_file() for name in ADAPTER_FILES)
-
-
 def _save(model: Any, folder: Path) -> None:
     """Write the adapter, the same files for the same weights."""
     for config in model.peft_config.values():
@@ -206,7 +182,7 @@ def _fit(
     lora: Lora,
     arguments: Callable[[], SFTConfig],
     dtype: torch.dtype,
-    checkpoint: str | None,
+    checkpoint: Checkpoint | None,
     on_step: Callable[[], None] | None = None,
 ) -> Any:
     """Train, as one of the processes that do, and return the trainer."""
@@ -219,6 +195,7 @@ def _fit(
             lora=lora,
             arguments=arguments(),  # made here because they take up this process's rank
             dtype=dtype,
+            checkpoints=Checkpoints(checkpoint),
         )
         if on_step is not None:
             trainer.add_callback(_Watch(on_step))
@@ -226,7 +203,7 @@ def _fit(
         # batch on devices that compile. A CPU does not; the positions without a label, most of them, took a quarter of
         # each step.
         with mock.patch.object(trl_utils, "_use_triton", return_value=True, create=True):
-            trainer.train(resume_from_checkpoint=checkpoint)
+            trainer.train(resume_from_checkpoint=checkpoint.folder if checkpoint else None)
     return trainer
 
 
@@ -239,6 +216,7 @@ def _trainer(
     lora: Lora,
     arguments: SFTConfig,
     dtype: torch.dtype,
+    checkpoints: Checkpoints,
 ) -> Any:
     try:
         model = load_whole(base, dtype=dtype)
@@ -246,7 +224,8 @@ def _trainer(
         raise ModelError(
             f"The student base '{base}' cannot be loaded: {first_line(e)}. Correct student.path in params.yaml."
         ) from e
-    trainer = SFTTrainer(
+    trainer = _Trainer(
+        checkpoints,
         model=model,
         args=arguments,
         train_dataset=_dataset(train_examples),
@@ -265,6 +244,17 @@ def _trainer(
         trainer.accelerator.rng_types = ["torch"]
     trainer.remove_callback(PrinterCallback)  # the caller shows progress and keeps the curve
     return trainer
+
+
+class _Trainer(SFTTrainer):  # type: ignore[misc]
+    """A trainer that goes on in the middle of an epoch with the examples that it has not had."""
+
+    def __init__(self, checkpoints: Checkpoints, **options: Any) -> None:
+        self._checkpoints = checkpoints
+        super().__init__(callbacks=[checkpoints], **options)
+
+    def _get_train_sampler(self, *arguments: Any) -> Any:
+        return self._checkpoints.watched(super()._get_train_sampler(*arguments))
 
 
 def _arguments(schedule: Schedule, dtype: torch.dtype, checkpoints: Path, *, has_validation: bool) -> SFTConfig:

@@ -3,7 +3,7 @@
 Reads `data/sft/<variant>.jsonl`, trajectories that the filter kept. Writes `models/adapters/<variant>/` with the
 adapter and the protocol it was trained under, and the loss curve in `reports/plots/sft-<variant>.csv`. A share of the
 problems is held out for the validation loss. Checkpoints stand under `.cache/`, keyed by all that determines the
-training, so a killed stage goes on from its last whole epoch.
+training; a killed stage goes on from the last of them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from agentdistill.agent import Protocol, require_same
+from agentdistill.checkpoints import last_whole
 from agentdistill.config import Params
 from agentdistill.errors import DataError
 from agentdistill.models.tokenizer import load_tokenizer
@@ -111,9 +112,11 @@ def _train(
     )
     lora = Lora(rank=block.lora_r, alpha=block.lora_alpha, dropout=block.lora_dropout)
     checkpoints = CHECKPOINTS / _key(params, schedule, lora, training, validation)
+    last = last_whole(checkpoints)
+    done = last.step if last else 0
     with (
         atomic_directory(ADAPTERS / variant) as folder,
-        progress(schedule.optimiser_steps(len(training)), f"sft {variant}", "steps") as advance,
+        progress(schedule.optimiser_steps(len(training)), f"sft {variant}", "steps", done=done) as advance,
     ):
         curve = train(
             training,

@@ -96,18 +96,19 @@ def log_trajectories(path: Path) -> None:
 
 @contextmanager
 def progress(
-    total: int | None, what: str, unit: str = "it", *, usage: Callable[[], Usage] | None = None
+    total: int | None, what: str, unit: str = "it", *, done: int = 0, usage: Callable[[], Usage] | None = None
 ) -> Iterator[Callable[[], None]]:
     """Show a bar with the time left, or a line every few seconds where stderr is no terminal; yield its `advance`.
 
-    `total` is None where nobody knows it. With `usage`, what was asked of a model so far, also the new tokens per
-    second and the dollars."""
+    `total` is None where nobody knows it; `done` of it are there from an earlier run. With `usage`, what was asked of a
+    model so far, also the new tokens per second and the dollars."""
     started = time.monotonic()
     if sys.stderr.isatty():
-        bar = tqdm(total=total, desc=what, unit=f" {unit.strip()}", dynamic_ncols=True)
+        bar = tqdm(total=total, initial=done, desc=what, unit=f" {unit.strip()}", dynamic_ncols=True)
     else:
         bar = tqdm(
             total=total,
+            initial=done,
             desc=what,
             unit=f" {unit.strip()}",
             file=_Lines(sys.stderr),

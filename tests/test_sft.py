@@ -20,7 +20,7 @@ from trl import SFTConfig
 from trl.trainer import sft_trainer
 from trl.trainer import utils as trl_utils
 
-from agentdistill import sft
+from agentdistill import checkpoints, sft
 from agentdistill.errors import DataError, ModelError
 from agentdistill.rendering import Example
 from agentdistill.sft import Lora, LossPoint, Schedule, split_by_length, train
@@ -61,7 +61,7 @@ def train_on(
     examples: list[Example],
     *,
     learning_rate: float = 0.05,
-    epochs: int = 1,
+    epochs: float = 1,
     micro_batch_size: int = 8,
     processes: int = 1,
     dropout: float = 0.0,
@@ -179,6 +179,50 @@ def test_an_interrupted_training_goes_on_to_the_same_adapter(run: Run, tmp_path:
         assert torch.equal(weights(tmp_path / "interrupted")[name], weight)
 
 
+@pytest.mark.parametrize("last", [pytest.param(2, marks=pytest.mark.slow), 4])
+def test_a_training_interrupted_within_an_epoch_goes_on_there(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int
+) -> None:
+    """Two epochs of three steps; with dropout, which draws from the numbers that the order is drawn from."""
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0.0)
+    examples = [example(6 + i % 5, 2, seed=i) for i in range(24)]
+    undisturbed = run(tmp_path / "undisturbed", examples, epochs=2, dropout=0.3)
+    steps = 0
+
+    def interrupt() -> None:
+        nonlocal steps
+        steps += 1
+        if steps == last + 1:  # the checkpoint of this step is not yet written
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "interrupted", examples, epochs=2, dropout=0.3, on_step=interrupt)
+    assert run(tmp_path / "interrupted", examples, epochs=2, dropout=0.3, on_step=interrupt) == undisturbed
+    assert steps == 6 + 1
+    for name, weight in weights(tmp_path / "undisturbed").items():
+        assert torch.equal(weights(tmp_path / "interrupted")[name], weight)
+
+
+def test_within_an_epoch_checkpoints_wait_for_their_time(run: Run, tmp_path: Path) -> None:
+    run(tmp_path, [example(6, 2, seed=i) for i in range(24)], epochs=2)
+    assert {path.name for path in (tmp_path / "checkpoints").glob("checkpoint-*")} == {"checkpoint-3", "checkpoint-6"}
+
+
+@pytest.mark.parametrize("epochs", [1.0, 1.5])
+def test_a_training_killed_at_its_very_end_takes_no_step_too_many(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs: float
+) -> None:
+    examples = [example(6 + i % 5, 2, seed=i) for i in range(32)]
+    undisturbed = run(tmp_path / "undisturbed", examples, epochs=epochs)
+    with monkeypatch.context() as patch:
+        patch.setattr(sft, "_save", mock.Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "killed", examples, epochs=epochs)
+    assert run(tmp_path / "killed", examples, epochs=epochs) == undisturbed
+    for name, weight in weights(tmp_path / "undisturbed").items():
+        assert torch.equal(weights(tmp_path / "killed")[name], weight)
+
+
 def test_a_checkpoint_that_was_not_written_to_its_end_is_passed_over(run: Run, tmp_path: Path) -> None:
     examples = [example(6 + i % 5, 2, seed=i) for i in range(24)]
     undisturbed = run(tmp_path, examples, epochs=2), weights(tmp_path)
@@ -222,6 +266,28 @@ def test_processes_that_share_each_batch_train_the_same_adapter(run: Run, tmp_pa
     assert [p.step for p in together] == [p.step for p in alone]
     for name, weight in weights(tmp_path / "alone").items():
         assert torch.allclose(weights(tmp_path / "together")[name], weight, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_processes_go_on_together_within_an_epoch(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0.0)  # of this process alone; the other follows it
+    examples = [example(6 + i % 5, 2, seed=i) for i in range(32)]
+    together = functools.partial(run, epochs=2, micro_batch_size=4, processes=2, dropout=0.3)
+    undisturbed = together(tmp_path / "undisturbed", examples)
+    steps = 0
+
+    def interrupt() -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 7:  # in the second epoch of four steps each
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        together(tmp_path / "interrupted", examples, on_step=interrupt)
+    assert together(tmp_path / "interrupted", examples, on_step=interrupt) == undisturbed
+    assert steps == 7 + 2
+    for name, weight in weights(tmp_path / "undisturbed").items():
+        assert torch.equal(weights(tmp_path / "interrupted")[name], weight)
 
 
 FIT = sft._fit

@@ -235,6 +235,18 @@ run_stage(main)
     assert "3/3" in errors
 
 
+def test_progress_goes_on_from_what_was_done(stage: Stage) -> None:
+    body = """
+def main():
+    with progress(3, "sft", "steps", done=2) as advance:
+        advance()
+run_stage(main)
+"""
+    _, errors = stage.run(body)
+    assert "3/3" in errors
+    assert "0/3" not in errors
+
+
 def test_progress_tells_tokens_and_dollars(stage: Stage) -> None:
     body = """
 from agentdistill.records import Usage
