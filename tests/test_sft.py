@@ -309,6 +309,7 @@ def recording_fit(*arguments: Any, **options: Any) -> Any:
     return trainer
 
 
+@pytest.mark.slow
 def test_processes_meet_every_example_once_in_every_epoch(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -324,6 +325,7 @@ def test_processes_meet_every_example_once_in_every_epoch(
     assert sorted(met[0] + met[1]) == sorted(3 * numbers)
 
 
+@pytest.mark.slow
 def test_a_training_process_that_dies_is_one_sentence(run: Run, tmp_path: Path) -> None:
     def kill_the_other() -> None:
         (other,) = multiprocessing.active_children()
@@ -334,6 +336,7 @@ def test_a_training_process_that_dies_is_one_sentence(run: Run, tmp_path: Path) 
     assert not (tmp_path / "adapter").exists()
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_leaves_no_process(run: Run, tmp_path: Path) -> None:
     def interrupt() -> None:
         assert multiprocessing.active_children()

@@ -143,6 +143,7 @@ async def test_a_killed_process_fails_what_waits_for_it_and_what_comes_later(tin
             await model.sample(question(2), n=1, sampling=RANDOM, seed=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loaded", [False, True], ids=["while they load", "when they serve"])
 def test_a_killed_host_takes_the_processes_with_it(tiny_model: Path, loaded: bool) -> None:
     script = f"""

@@ -71,6 +71,7 @@ def test_params_without_a_seed_are_refused() -> None:
         with_seed("download: {}", 1)
 
 
+@pytest.mark.slow
 def test_each_seed_has_a_complete_run_in_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)

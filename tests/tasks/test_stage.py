@@ -261,6 +261,7 @@ run_stage(main)
     assert " tokens/s, $1.50" in errors.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_no_library_of_a_stage_reports_its_use() -> None:
     script = "import tasks.sft, huggingface_hub.constants as hub; print(hub.HF_HUB_DISABLE_TELEMETRY)"
     environment = {k: v for k, v in os.environ.items() if "TELEMETRY" not in k and k != "DO_NOT_TRACK"}
