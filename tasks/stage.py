@@ -34,8 +34,8 @@ METRICS = Path("reports/metrics")
 PARAMS = Path("params.yaml")
 GRAPH = Path("dvc.yaml")
 SECONDS_BETWEEN_LINES = 5.0  # progress in a log, where a bar cannot be redrawn
-LINE = "{desc}: {n_fmt}/{total_fmt}, {elapsed} gone, {remaining} left, {rate_fmt}{postfix}"
-LINE_WITHOUT_TOTAL = "{desc}: {n_fmt}, {elapsed} gone, {rate_fmt}{postfix}"
+LINE = "{desc}: {n_fmt}/{total_fmt}, {elapsed} gone, {remaining} left, {rate_noinv_fmt}{postfix}"
+LINE_WITHOUT_TOTAL = "{desc}: {n_fmt}, {elapsed} gone, {rate_noinv_fmt}{postfix}"
 
 
 @dataclass

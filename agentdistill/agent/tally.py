@@ -30,6 +30,7 @@ class Tally:
         self._candidates = 0
         self._truncated = 0
         self._first_error: str | None = None
+        self._refusal: str | None = None
 
     def add(self, trajectory: Trajectory) -> None:
         """Count one trajectory."""
@@ -76,8 +77,10 @@ class Tally:
         """
         failed = sum(self._stops[stop] for stop in MACHINE_STOPS)
         if failed > max_failures * episodes:
-            raise ModelError(
-                f"{failed} of {episodes} episodes were stopped by the infrastructure, more than the share "
-                f"{max_failures:g} that max_failures allows. The first error: {self._first_error} What was answered "
-                "is in the ledger: mend the cause and run the stage again, it goes on from there."
+            # The same words for each of the episodes that end at that moment, so that they are said once.
+            self._refusal = self._refusal or (
+                f"{self._first_error} That stopped {failed} of {episodes} episodes, more than the share "
+                f"{max_failures:g} that max_failures allows. What was answered is in the ledger: run the stage again "
+                "when it is mended, and it goes on from there."
             )
+            raise ModelError(self._refusal)

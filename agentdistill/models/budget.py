@@ -104,9 +104,10 @@ class Budget:
         if passed is not None:
             spent = self.spent
             raise BudgetExceeded(
-                f"The next request could pass the cap of {passed} and was not sent; {spent.requests} requests, "
-                f"{spent.prompt_tokens + spent.completion_tokens} tokens and ${spent.cost_usd:.4f} are spent. Raise "
-                "the cap and run the stage again: what is answered is kept in the ledger."
+                f"The next request could pass the cap of {passed} and was not sent: it may take "
+                f"{worst.prompt_tokens + worst.completion_tokens} tokens and ${worst.cost_usd:.4f}. Spent are "
+                f"{spent.requests} requests, {spent.prompt_tokens + spent.completion_tokens} tokens and "
+                f"${spent.cost_usd:.4f}. Raise the cap to go on from here."
             )
 
     def _passed(self, usage: Usage) -> str | None:

@@ -41,8 +41,19 @@ async def test_too_many_failures_raise_with_the_first_error() -> None:
     tally.add(await solved(ModelError("connection refused")))
     tally.add(await solved([turn("final_answer(1)")] * 2))
     tally.require_sound(0.5, 2)
-    with pytest.raises(ModelError, match=r"1 of 2 episodes.*connection refused"):
+    with pytest.raises(ModelError, match=r"connection refused.* 1 of 2 episodes"):
         tally.require_sound(0.4, 2)
+
+
+async def test_episodes_that_fail_together_are_refused_in_the_same_words() -> None:
+    tally = Tally()
+    refusals = set()
+    for error in ("the key is wrong", "the key is wrong", "the connection broke"):
+        tally.add(await solved(ModelError(error)))
+        with pytest.raises(ModelError) as caught:
+            tally.require_sound(0.0, 40)
+        refusals.add(str(caught.value))
+    assert len(refusals) == 1
 
 
 def test_nothing_counted_is_sound() -> None:
