@@ -138,7 +138,8 @@ def _mapped(rows: Any, source: config.Hub | config.Local, revision: str | None) 
     fields = Fields(
         names.question, names.answer, names.aliases, names.family, boxed=source.answer_is_boxed, where=source.where
     )
-    origin = Origin(source.name, source.split, source.answer_kind, source.needs_search)
+    file = source.path if isinstance(source, config.Local) else None
+    origin = Origin(source.name, source.split, source.answer_kind, source.needs_search, file)
     return _drawn(rows, fields, origin, source, source.skip_unanswered, revision)
 
 

@@ -41,12 +41,14 @@ class Fields:
 
 @dataclass(frozen=True)
 class Origin:
-    """What all problems of one dataset share."""
+    """What all problems of one dataset share; messages call it by its `file`, where it has one, since several may go by
+    one name."""
 
     name: str
     split: Split
     answer_kind: AnswerKind
     needs_search: bool
+    file: str | None = None
 
 
 def to_problems(
@@ -60,8 +62,9 @@ def to_problems(
     """
     problems: list[Problem] = []
     skipped = 0
+    called = origin.file or origin.name
     for number, row in enumerate(rows, start=1):
-        where = f"Row {number} of {origin.name}"
+        where = f"Row {number} of {called}"
         if any(_value(row, name, where) not in allowed for name, allowed in fields.where.items()):
             continue
         question = _value(row, fields.question, where).strip()
@@ -91,7 +94,7 @@ def to_problems(
         )
     if not problems:
         raise DataError(
-            f"{origin.name} gave no question for split {origin.split!r}: {skipped} rows had no answer, and the filter "
+            f"{called} gave no question for split {origin.split!r}: {skipped} rows had no answer, and the filter "
             f"{dict(fields.where)!r} left no other. Correct the filter or the file."
         )
     return problems, skipped

@@ -155,3 +155,11 @@ def test_train_wholly_contained_in_test_is_an_error(folder: Path, monkeypatch: p
 def test_unknown_benchmark_lists_the_known_ones(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match="hotpotqa"):
         run(monkeypatch, sources=[{**BENCHMARK, "name": "hotpot"}])
+
+
+def test_a_bad_row_is_named_by_its_file_where_several_make_up_one_set(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder / "test.jsonl", [{"q": "Only in test?", "a": "yes"}, {"q": "And this?", "a": ""}])
+    with pytest.raises(DataError, match=r"^Row 2 of test\.jsonl has no answer"):
+        run(monkeypatch)
