@@ -1,6 +1,6 @@
-"""The command `agentdistill`: talk to the distilled agent, grade predictions, look into the ledger.
+"""The command `agentdistill`: talk to the distilled agent, take it away, grade predictions, look into the ledger.
 
-Run it from the root of the checkout: like the stages, `ask` reads params.yaml there.
+Run it from the root of the checkout: like the stages, `ask` and `export` read params.yaml there.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,6 +34,14 @@ class Learned(StrEnum):
     agent_ftp = "agent_ftp"
 
 
+class Trained(StrEnum):
+    """The recipes that leave a student behind."""
+
+    cot = "cot"
+    agent = "agent"
+    agent_ftp = "agent_ftp"
+
+
 @app.command()
 def ask(
     question: Annotated[str, typer.Argument(help="What to ask.")],
@@ -51,8 +60,20 @@ def ask(
         for number, step in enumerate(trajectory.steps, start=1):
             _show(console, number, step)
     if trajectory.answer is None:
-        sys.exit(f"The agent gave no answer: {trajectory.error or trajectory.stop}.")
+        sys.exit(f"The agent gave no answer: {(trajectory.error or trajectory.stop).rstrip('.')}.")
     console.print(Text(trajectory.answer, style="" if quiet else "bold green"))
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="Where the model goes; must not exist yet.")],
+    recipe: Annotated[Trained, typer.Option(help="Which of the distilled students.")] = Trained.agent_ftp,
+) -> None:
+    """Write a distilled student as a model of its own: adapter merged in, tokenizer, system prompt, a card."""
+    from tasks.export import export as write  # imports torch
+
+    write(recipe.value, folder)
+    print(f"{folder} holds the model, its system prompt and a README.md that says how to run it.")
 
 
 def _show(console: Console, number: int, step: Step) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from agentdistill.errors import ModelError
 from agentdistill.models.adapter import require_fit, sizes_of
 from agentdistill.models.engine import ATTENTION, register_attention
 from agentdistill.models.quiet import quiet
+from agentdistill.models.weights import TOKENIZER_FILES
 
 CHANGING_ROPE = {"dynamic", "longrope"}  # their frequencies follow the longest sequence in the batch
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -31,17 +35,13 @@ def load_model(folder: Path, adapter: Path | None, dtype: str, device: str) -> P
     require_device(device)
     register_attention()
     try:
-        with quiet():
-            model = _merged(folder, adapter, DTYPES[dtype]).to(device).eval()
+        with _sentences(folder, adapter):
+            model = _merged(folder, adapter, DTYPES[dtype], attn_implementation=ATTENTION).to(device).eval()
     except torch.OutOfMemoryError as error:
         raise ModelError(
             f"{folder} does not fit on {device}: {first_line(error)}. Use a smaller model, dtype bfloat16, or a "
             "larger device."
         ) from error
-    except LOADING_ERRORS as error:
-        with_adapter = f" with the adapter {adapter}" if adapter is not None else ""
-        hint = " The adapter must have been trained on this very model." if adapter is not None else ""
-        raise ModelError(f"{folder} cannot be loaded{with_adapter}: {first_line(error)}.{hint}") from error
     if unserved := _unserved(model.config):
         raise ModelError(
             f"{folder} has {unserved}; the transformers backend serves full attention only, with positions that do not "
@@ -49,6 +49,34 @@ def load_model(folder: Path, adapter: Path | None, dtype: str, device: str) -> P
         )
     served: PreTrainedModel = model
     return served
+
+
+def save_merged(folder: Path, adapter: Path, dtype: str, target: Path) -> None:
+    """Save a model of its own in `target`: that of `folder` with the adapter merged into its weights, as `load_model`
+    does, and the files of its tokenizer.
+
+    Raises:
+        ModelError: files are missing, damaged or of another model.
+    """
+    with _sentences(folder, adapter):
+        _merged(folder, adapter, DTYPES[dtype]).save_pretrained(target)
+    for pattern in TOKENIZER_FILES:
+        for file in folder.glob(pattern):
+            shutil.copyfile(file, target / file.name)
+
+
+@contextmanager
+def _sentences(folder: Path, adapter: Path | None) -> Iterator[None]:
+    """Without the chatter of libraries; what they raise becomes a ModelError, except for memory that runs out."""
+    try:
+        with quiet():
+            yield
+    except torch.OutOfMemoryError:
+        raise
+    except LOADING_ERRORS as error:
+        with_adapter = f" with the adapter {adapter}" if adapter is not None else ""
+        hint = " The adapter must have been trained on this very model." if adapter is not None else ""
+        raise ModelError(f"{folder} cannot be loaded{with_adapter}: {first_line(error)}.{hint}") from error
 
 
 def require_device(device: str) -> None:
@@ -88,8 +116,8 @@ def load_whole(base: str | Path, **options: Any) -> Any:
     return model
 
 
-def _merged(folder: Path, adapter: Path | None, dtype: torch.dtype) -> Any:
-    model = load_whole(folder, dtype=dtype, attn_implementation=ATTENTION)
+def _merged(folder: Path, adapter: Path | None, dtype: torch.dtype, **options: Any) -> Any:
+    model = load_whole(folder, dtype=dtype, **options)
     if adapter is None:
         return model
     from peft import PeftModel

@@ -8,12 +8,7 @@ from pathlib import Path
 from agentdistill.errors import ModelError
 from agentdistill.store.digest import DIGEST_HEX_DIGITS, digest_files
 
-# What determines an answer: weights, architecture, tokenizer, chat template, end-of-turn tokens.
-ANSWER_FILES = (
-    "*.safetensors",
-    "*.bin",
-    "config.json",
-    "generation_config.json",
+TOKENIZER_FILES = (
     "tokenizer*",
     "vocab*",
     "merges.txt",
@@ -21,6 +16,8 @@ ANSWER_FILES = (
     "added_tokens.json",
     "chat_template*",
 )
+# What determines an answer: weights, architecture, tokenizer, chat template, end-of-turn tokens.
+ANSWER_FILES = ("*.safetensors", "*.bin", "config.json", "generation_config.json", *TOKENIZER_FILES)
 # Found by their names: the weights say what they are, the index only where.
 SHARD_INDEX = "*.safetensors.index.json"
 DUPLICATES = ("*.bin", "consolidated*")  # the same weights in other forms
