@@ -54,7 +54,7 @@ def _read(path: Path) -> Checkpoint | None:
         state = json.loads((path / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
         order = state["stateful_callbacks"][Checkpoints.__name__]["attributes"]["order"]
         inside = state["epoch"] % 1 > 0
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     if not all((path / name).is_file() for name in ADAPTER_FILES):
         return None

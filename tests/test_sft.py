@@ -229,6 +229,7 @@ def test_a_checkpoint_that_was_not_written_to_its_end_is_passed_over(run: Run, t
     breakings: list[Callable[[Path], object]] = [
         lambda checkpoint: (checkpoint / "trainer_state.json").unlink(),
         lambda checkpoint: (checkpoint / "trainer_state.json").write_text('{"best_metric": nu'),
+        lambda checkpoint: (checkpoint / "trainer_state.json").write_text("[]"),
         lambda checkpoint: (checkpoint / "adapter_model.safetensors").unlink(),
     ]
     steps: list[int] = []

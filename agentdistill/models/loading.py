@@ -56,10 +56,18 @@ def save_merged(folder: Path, adapter: Path, dtype: str, target: Path) -> None:
     does, and the files of its tokenizer.
 
     Raises:
-        ModelError: files are missing, damaged or of another model.
+        ModelError: files are missing, damaged or of another model, or there is no room in `target`.
+        OSError: the operating system refused to write.
     """
     with _sentences(folder, adapter):
-        _merged(folder, adapter, DTYPES[dtype]).save_pretrained(target)
+        model = _merged(folder, adapter, DTYPES[dtype])
+    try:
+        with quiet():
+            model.save_pretrained(target)
+    except SafetensorError as error:
+        raise ModelError(
+            f"The model cannot be written: {first_line(error)}. Free some space, or name another folder."
+        ) from error
     for pattern in TOKENIZER_FILES:
         for file in folder.glob(pattern):
             shutil.copyfile(file, target / file.name)

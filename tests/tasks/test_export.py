@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from agentdistill.config import load_params
-from agentdistill.errors import DataError, ProtocolMismatch
+from agentdistill.errors import AgentDistillError, DataError, ProtocolMismatch
 from agentdistill.models.tokenizer import load_tokenizer
 from agentdistill.models.transformers_model import TransformersModel
 from agentdistill.records import Message, Sampling
@@ -94,3 +95,14 @@ def test_another_prompt_than_the_trained_one_is_refused(checkout: Path) -> None:
     with pytest.raises(ProtocolMismatch, match="system_prompt"):
         export("agent", checkout / "mine")
     assert not (checkout / "mine").exists()
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(checkout: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limits[1]))  # no file can grow any more, as on a full disk
+    try:
+        with pytest.raises(AgentDistillError, match=r"(cannot be|not) writ"):
+            export("agent", checkout / "mine")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert sorted(path.name for path in checkout.iterdir()) == ["models", "params.yaml"]
