@@ -25,6 +25,7 @@ from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from agentdistill.errors import AgentDistillError
 from flows import ROOT
 from flows.processes import Children
 from tasks.graph import Node, is_target, read_graph
@@ -143,6 +144,10 @@ def main() -> None:
     parser.add_argument("targets", nargs="*", help="stages to bring up to date, with what they need; none is all")
     parser.add_argument("--force", action="store_true", help="run the targets even if nothing has changed")
     arguments = parser.parse_args()
+    try:
+        read_graph(ROOT, tuple(arguments.targets))  # a wrong name is said before a server starts
+    except AgentDistillError as error:
+        sys.exit(str(error))
     state = distill(arguments.targets or None, arguments.force, return_state=True)
     sys.exit(0 if state.is_completed() else f"The flow did not complete: {state.message}")
 

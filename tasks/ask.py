@@ -21,9 +21,9 @@ async def answer(question: str, recipe: str, *, greedy: bool) -> Trajectory:
         question.encode()
     except UnicodeEncodeError as error:
         raise DataError(f"The question is no text at character {error.start + 1}. Write it in UTF-8.") from error
+    params = load_params()
     if not (ADAPTERS / recipe).is_dir():
         raise DataError(f"There is no agent in {ADAPTERS / recipe} yet. Distil one first: make repro.")
-    params = load_params()
     prompt = student_prompt(params, "agent")
     async with open_student(params, ADAPTERS / recipe) as student, open_code_tool(params) as code:
         check_protocol(params, recipe, prompt, index=code.index)

@@ -7,6 +7,7 @@ the greedy one of each question, attempt 0; the other attempts are sampled, for 
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 
 from agentdistill.agent import Reasoner, Tally, run_episodes
@@ -21,6 +22,7 @@ from tasks.stage import load_params, log_trajectories, progress, run_stage, writ
 PROBLEMS = Path("data/problems/train.jsonl")
 TRAJECTORIES = Path("data/trajectories/cot.jsonl")
 THOUGHTS = Path("data/first_thoughts.jsonl")
+FEW = 0.5  # share of the problems with a first thought below which that is said
 
 
 def main() -> None:
@@ -60,6 +62,12 @@ async def _main() -> None:
             chains.write_to(TRAJECTORIES)
         spent = teacher.counts()
     thoughts = list(_first_thoughts())
+    if len(thoughts) < FEW * len(problems):
+        print(
+            f"Only {len(thoughts)} of {len(problems)} chains of thought have a first step; for the others the rollout "
+            f"first_thought goes without. See {TRAJECTORIES} for what the teacher wrote.",
+            file=sys.stderr,
+        )
     write_jsonl(THOUGHTS, thoughts)
     write_metrics(
         "cot",

@@ -201,6 +201,8 @@ def _disjoint(problems: Sequence[Problem], params: config.DownloadParams) -> Dat
     dataset.splits["validation"] += carved
     for split in ("train", "test"):
         if not dataset.splits[split]:
+            if not any(problem.split == split for problem in problems):
+                raise DataError(f"No source gives questions for the {split} split. Add one under download.sources.")
             raise DataError(
                 f"The {split} split is empty after removing repeats ({dataset.duplicates}). Add a source for it under "
                 "download.sources, or set duplicates.remove_overlap to false."

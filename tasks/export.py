@@ -46,12 +46,12 @@ def export(recipe: str, target: Path) -> None:
         ProtocolMismatch: prompt or chat template are not those that it was trained under.
         ModelError: base or adapter cannot be loaded.
     """
+    params = load_params()
     adapter = ADAPTERS / recipe
     if not adapter.is_dir():
         raise DataError(f"There is no student in {adapter} yet. Distil one first: make repro.")
     if target.exists():
         raise DataError(f"{target} exists already. Name a folder that does not, or remove it.")
-    params = load_params()
     prompt = student_prompt(params, "cot" if recipe == "cot" else "agent")
     ours = student_protocol(prompt, load_tokenizer(params.student.path), index=None)
     trained = read_protocol(adapter / PROTOCOL_FILE)

@@ -159,9 +159,15 @@ def _write_csv(path: Path, rows: Sequence[FunnelRow]) -> None:
 def _nothing_kept(variant: str, trajectories: Sequence[Trajectory], selection: Selection) -> str:
     taken = Counter(selection.dropped.values())
     reasons = ", ".join(f"{taken[reason]} {reason}" for reason in REASONS if taken[reason])
+    advice = "Loosen the rules under filter in params.yaml, or use a stronger teacher."
+    if 2 * taken["no_answer"] > len(trajectories):  # which no rule of the filter can mend
+        advice = (
+            f"Look at what the teacher wrote in {TRAJECTORIES[variant]}: prompts that do not say how to answer "
+            "(prompts.set), or too few tokens or turns, leave it without an answer."
+        )
     return (
         f"No training example is left for recipe {variant!r}: of {len(trajectories)} attempts the filter took "
-        f"{reasons or 'none'}. Loosen the rules under filter in params.yaml, or use a stronger teacher."
+        f"{reasons or 'none'}. {advice}"
     )
 
 

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import time
+from argparse import ArgumentParser
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,8 @@ DIGEST_CHARACTERS = 36  # that MLflow stores; an md5 of a folder has 32 and ".di
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}  # timeout in seconds
 INCOMPLETE = ("failed", "running", "waiting")
 # No dvc.yaml: DVC would take the copy for a pipeline of its own.
-ARTIFACTS = ("params.yaml", "dvc.lock", "reports/metrics.json", "reports/report.html")
+STATE = ("params.yaml", "dvc.lock")
+REPORT = ("reports/metrics.json", "reports/report.html")
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ def finalise(tracker: Tracker, base: Path) -> str:
     current = {name: origin.run for name, origin in origins.items() if origin.state not in INCOMPLETE}
     tags[MADE_BY] = json.dumps({name: [locks[name].digest, run] for name, run in current.items() if run is not None})
     tracker.tag(parent, tags)
-    for file in ARTIFACTS:
+    reported = any(node.name == "report" for node in done)
+    for file in STATE + (REPORT if reported else ()):
         if (base / file).exists():
             tracker.client.log_artifact(parent, str(base / file))
     complete = not any(origin.state in INCOMPLETE for origin in origins.values())
@@ -194,4 +197,5 @@ def _innermost(error: BaseException) -> BaseException:
 
 
 if __name__ == "__main__":
+    ArgumentParser(prog="python -m tasks.finalise", description=main.__doc__).parse_args()
     run_command(main)

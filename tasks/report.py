@@ -113,13 +113,14 @@ def _metrics(path: Path) -> dict[str, Any]:
 
 
 def _settings(params: Params) -> dict[str, object]:
-    sag, sft = params.evaluate.sag, params.sft
+    sag, sft, judge = params.evaluate.sag, params.sft, params.grading.judge
     most = "up to " if sag.early else ""
     return {
         "teacher": _name(params.teacher.model_dump()),
         "student": _name(params.student.model_dump()),
         "SAG": f"{most}{sag.n} candidates, temperature {sag.temperature:g}, top-p {sag.top_p:g}",
         "training": f"LoRA rank {sft.lora_r}, {sft.epochs:g} epochs, learning rate {sft.learning_rate:g}",
+        "grading of facts": params.grading.fact + (f", judge {_name(judge.model_dump())}" if judge else ""),
         "seed": params.seed,
     }
 

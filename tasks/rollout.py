@@ -7,8 +7,10 @@ Reads the training problems, the index and, for the variant `first_thought`, the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from agentdistill.action import STOP_STRINGS
 from agentdistill.agent import Agent, Protocol, Tally, run_episodes
@@ -25,6 +27,7 @@ PROBLEMS = Path("data/problems/train.jsonl")
 THOUGHTS = Path("data/first_thoughts.jsonl")
 FOLDER = Path("data/trajectories")
 VARIANTS = ("plain", "first_thought")
+MANY = 0.5  # share of turns or trajectories above which what is wrong with them is said
 
 
 def main(variant: str) -> None:
@@ -76,8 +79,30 @@ async def _main(variant: str) -> None:
             system_prompt=text_digest(prompt), tools=tools_digest(TOOLS), chat_template=None, index=code.index
         )
         write_json(FOLDER / f"{variant}.protocol.json", protocol.model_dump())
-        write_metrics(f"rollout-{variant}", {**tally.metrics(), **teacher.counts(), "isolation": code.box.isolation})
+        metrics = tally.metrics()
+        for warning in warnings(metrics, params.prompts.set):
+            print(warning, file=sys.stderr)
+        write_metrics(f"rollout-{variant}", {**metrics, **teacher.counts(), "isolation": code.box.isolation})
     log_trajectories(FOLDER / f"{variant}.jsonl")
+
+
+def warnings(metrics: Mapping[str, Any], prompts: str) -> list[str]:
+    """Return what a user should know before the students are trained on this, from the metrics of a rollout."""
+    told = []
+    unreadable, turns = metrics["candidate_failures"].get("parse", 0), metrics["candidates"]
+    if unreadable > MANY * turns:
+        told.append(
+            f"{unreadable} of {turns} turns held no code block to run. Either the prompts of {prompts!r} (prompts.set) "
+            "do not tell this teacher what a turn looks like, as those of 'paper' do, or rollout.max_tokens is too low."
+        )
+    prefills = metrics["prefills"]
+    disregarded, given = prefills.get("disregarded", 0), sum(prefills.values()) - prefills.get("unused", 0)
+    if disregarded > MANY * given:
+        told.append(
+            f"The teacher began {disregarded} of {given} trajectories otherwise than with the first thought it was "
+            "given, so they are as those without one. A server that continues a prefill, as vLLM does, cannot do that."
+        )
+    return told
 
 
 def _jobs(problems: list[Problem], attempts: int) -> Iterator[tuple[Problem, int]]:

@@ -91,6 +91,13 @@ def test_nothing_kept_is_an_error_that_says_what_took_it(folder: Path) -> None:
     assert not (folder / "data/grades").exists()
 
 
+def test_where_most_gave_no_answer_no_rule_is_to_blame(folder: Path) -> None:
+    write_jsonl(folder / "data/trajectories/plain.jsonl", [attempt(problem, None) for problem in PROBLEMS[:3]])
+    with pytest.raises(DataError, match=r"3 no_answer\. Look at .*plain\.jsonl: prompts .*prompts\.set") as caught:
+        stage.main("agent")
+    assert "Loosen" not in str(caught.value)
+
+
 def test_trajectories_of_another_download_are_refused(folder: Path) -> None:
     stranger = Problem.create(question="else", answer="a", source="s", split="train", answer_kind="fact", family="f")
     write_jsonl(folder / "data/trajectories/cot.jsonl", [attempt(stranger, "a")])

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from agentdistill.errors import AgentDistillError, DataError
 from agentdistill.store.ledger import Ledger, total_bytes
@@ -32,7 +32,7 @@ def stats(path: LedgerPath = DEFAULT_PATH) -> None:
     """Print how many replies each model and code tool has, their size and their dates."""
     with _open(path) as ledger:
         models = ledger.stats()
-    table = Table("model or code tool", "replies", "MB", "$", "first", "last")
+    table = Table(Column("model or code tool", overflow="fold"), "replies", "MB", "$", "first", "last")
     for model in models:
         size, cost = f"{model.bytes / MEGABYTE:.2f}", f"{model.cost_usd:.2f}"
         dates = _date(model.first), _date(model.last)

@@ -163,3 +163,8 @@ def test_a_bad_row_is_named_by_its_file_where_several_make_up_one_set(
     write(folder / "test.jsonl", [{"q": "Only in test?", "a": "yes"}, {"q": "And this?", "a": ""}])
     with pytest.raises(DataError, match=r"^Row 2 of test\.jsonl has no answer"):
         run(monkeypatch)
+
+
+def test_a_split_that_no_source_gives_is_said_to_lack_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataError, match="No source gives questions for the test split"):
+        run(monkeypatch, sources=[{**LOCAL, "path": "train.jsonl", "split": "train"}])

@@ -91,6 +91,18 @@ def test_a_first_run_has_a_child_for_each_stage_and_a_complete_parent(toy: Toy, 
     assert {item.path for item in tracker.client.list_artifacts(parent)} == {"params.yaml", "dvc.lock"}
 
 
+@pytest.mark.parametrize(("last", "logged"), [("third", set()), ("report", {"metrics.json"})])
+def test_a_report_is_shown_where_its_stage_has_made_it(toy: Toy, tracker: Tracker, last: str, logged: set[str]) -> None:
+    """Where it has not, the file in the checkout is that of other parameters."""
+    graph = toy.root / "dvc.yaml"
+    graph.write_text(graph.read_text().replace("  third:", f"  {last}:"))
+    (toy.root / "reports").mkdir()
+    (toy.root / "reports/metrics.json").write_text("{}")
+    parent = reproduce(toy, tracker)
+    shown = {item.path for item in tracker.client.list_artifacts(parent)}
+    assert shown == {"params.yaml", "dvc.lock"} | logged
+
+
 def test_a_child_has_the_files_that_it_read_with_dvcs_md5(toy: Toy, tracker: Tracker) -> None:
     parent = reproduce(toy, tracker)
     child = next(child for child in tracker.children(parent) if child.info.run_name == "second@x")
