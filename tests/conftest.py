@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
+
+if TYPE_CHECKING:
+    from tests.training import Run
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -64,3 +69,11 @@ def make_model(folder: Path, tokenizer: PreTrainedTokenizerFast, *, seed: int = 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory, byte_tokenizer: PreTrainedTokenizerFast) -> Path:
     return make_model(tmp_path_factory.mktemp("tiny"), byte_tokenizer)
+
+
+@pytest.fixture
+def run(tiny_model: Path, byte_tokenizer: PreTrainedTokenizerFast) -> Run:
+    """Trains an adapter on the tiny model: `run(folder, examples, **options)` of `train_on`."""
+    from tests.training import train_on  # imports TRL
+
+    return functools.partial(train_on, tiny_model, byte_tokenizer)

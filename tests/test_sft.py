@@ -1,11 +1,8 @@
 """Training of an adapter, on a tiny model."""
 
-import functools
 import json
 import multiprocessing
 import os
-import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -14,21 +11,18 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import load_file
 from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 from trl import SFTConfig
 from trl.trainer import sft_trainer
 from trl.trainer import utils as trl_utils
 
-from agentdistill import checkpoints, sft
+from agentdistill import sft
 from agentdistill.errors import DataError, ModelError
 from agentdistill.rendering import Example
-from agentdistill.sft import Lora, LossPoint, Schedule, split_by_length, train
+from agentdistill.sft import Schedule, split_by_length
 from agentdistill.student_loss import mean_losses
 from tests.damaged import LACKED, lacking
-
-VOCABULARY = 200
-Run = Callable[..., list[LossPoint]]
+from tests.training import Run, example, train_on, weights
 
 
 @pytest.fixture
@@ -45,58 +39,6 @@ def trl_losses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(trl_utils, "_ChunkedLogProbFunction", Counting)
     return counts
-
-
-def example(length: int, trained: int, seed: int = 0) -> Example:
-    """An example whose last tokens are trained."""
-    numbers = random.Random(seed)
-    ids = tuple(numbers.randrange(3, VOCABULARY) for _ in range(length))
-    return Example(ids, tuple(place >= length - trained for place in range(length)))
-
-
-def train_on(
-    base: Path,
-    tokenizer: PreTrainedTokenizerFast,
-    folder: Path,
-    examples: list[Example],
-    *,
-    learning_rate: float = 0.05,
-    epochs: float = 1,
-    micro_batch_size: int = 8,
-    processes: int = 1,
-    dropout: float = 0.0,
-    validation: int = 2,
-    on_step: Callable[[], None] = lambda: None,
-) -> list[LossPoint]:
-    return train(
-        examples,
-        examples[:validation],
-        base=str(base),
-        tokenizer=tokenizer,
-        lora=Lora(rank=4, alpha=8, dropout=dropout),
-        schedule=Schedule(
-            learning_rate=learning_rate,
-            epochs=epochs,
-            batch_size=8,
-            micro_batch_size=micro_batch_size,
-            warmup_ratio=0.0,
-            seed=0,
-            processes=processes,
-        ),
-        dtype=torch.float32,
-        checkpoints=folder / "checkpoints",
-        adapter=folder / "adapter",
-        on_step=on_step,
-    )
-
-
-@pytest.fixture
-def run(tiny_model: Path, byte_tokenizer: PreTrainedTokenizerFast) -> Run:
-    return functools.partial(train_on, tiny_model, byte_tokenizer)
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "adapter" / "adapter_model.safetensors")
 
 
 @given(st.lists(st.tuples(st.integers(2, 12), st.integers(0, 3))), st.integers(1, 12))
@@ -159,96 +101,6 @@ def test_the_same_training_writes_the_same_files(run: Run, tmp_path: Path) -> No
     assert targets == sorted(targets)  # within one process a set has one order; from one to another it changes
 
 
-def test_an_interrupted_training_goes_on_to_the_same_adapter(run: Run, tmp_path: Path) -> None:
-    examples = [example(6 + i % 5, 2, seed=i) for i in range(24)]
-    undisturbed = run(tmp_path / "undisturbed", examples, epochs=3)
-    steps = 0
-
-    def interrupt() -> None:
-        nonlocal steps
-        steps += 1
-        if steps == 5:  # in the second epoch of three steps each
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "interrupted", examples, epochs=3, on_step=interrupt)
-    resumed = run(tmp_path / "interrupted", examples, epochs=3, on_step=interrupt)
-    assert steps == 5 + 6  # the first epoch is not trained again
-    assert resumed == undisturbed
-    for name, weight in weights(tmp_path / "undisturbed").items():
-        assert torch.equal(weights(tmp_path / "interrupted")[name], weight)
-
-
-@pytest.mark.parametrize("last", [pytest.param(2, marks=pytest.mark.slow), 4])
-def test_a_training_interrupted_within_an_epoch_goes_on_there(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int
-) -> None:
-    """Two epochs of three steps; with dropout, which draws from the numbers that the order is drawn from."""
-    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0.0)
-    examples = [example(6 + i % 5, 2, seed=i) for i in range(24)]
-    undisturbed = run(tmp_path / "undisturbed", examples, epochs=2, dropout=0.3)
-    steps = 0
-
-    def interrupt() -> None:
-        nonlocal steps
-        steps += 1
-        if steps == last + 1:  # the checkpoint of this step is not yet written
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "interrupted", examples, epochs=2, dropout=0.3, on_step=interrupt)
-    assert run(tmp_path / "interrupted", examples, epochs=2, dropout=0.3, on_step=interrupt) == undisturbed
-    assert steps == 6 + 1
-    for name, weight in weights(tmp_path / "undisturbed").items():
-        assert torch.equal(weights(tmp_path / "interrupted")[name], weight)
-
-
-def test_within_an_epoch_checkpoints_wait_for_their_time(run: Run, tmp_path: Path) -> None:
-    run(tmp_path, [example(6, 2, seed=i) for i in range(24)], epochs=2)
-    assert {path.name for path in (tmp_path / "checkpoints").glob("checkpoint-*")} == {"checkpoint-3", "checkpoint-6"}
-
-
-@pytest.mark.parametrize("epochs", [1.0, 1.5])
-def test_a_training_killed_at_its_very_end_takes_no_step_too_many(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs: float
-) -> None:
-    examples = [example(6 + i % 5, 2, seed=i) for i in range(32)]
-    undisturbed = run(tmp_path / "undisturbed", examples, epochs=epochs)
-    with monkeypatch.context() as patch:
-        patch.setattr(sft, "_save", mock.Mock(side_effect=KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            run(tmp_path / "killed", examples, epochs=epochs)
-    assert run(tmp_path / "killed", examples, epochs=epochs) == undisturbed
-    for name, weight in weights(tmp_path / "undisturbed").items():
-        assert torch.equal(weights(tmp_path / "killed")[name], weight)
-
-
-def test_a_checkpoint_that_was_not_written_to_its_end_is_passed_over(run: Run, tmp_path: Path) -> None:
-    examples = [example(6 + i % 5, 2, seed=i) for i in range(24)]
-    undisturbed = run(tmp_path, examples, epochs=2), weights(tmp_path)
-    breakings: list[Callable[[Path], object]] = [
-        lambda checkpoint: (checkpoint / "trainer_state.json").unlink(),
-        lambda checkpoint: (checkpoint / "trainer_state.json").write_text('{"best_metric": nu'),
-        lambda checkpoint: (checkpoint / "trainer_state.json").write_text("[]"),
-        lambda checkpoint: (checkpoint / "adapter_model.safetensors").unlink(),
-    ]
-    steps: list[int] = []
-    for break_it in breakings:
-        break_it(tmp_path / "checkpoints" / "checkpoint-6")
-        curve = run(tmp_path, examples, epochs=2, on_step=lambda: steps.append(1))
-        assert curve == undisturbed[0]
-        for name, weight in weights(tmp_path).items():
-            assert torch.equal(undisturbed[1][name], weight)
-    assert len(steps) == 3 * len(breakings)  # the first epoch is not trained again
-
-
-def test_a_training_whose_only_checkpoint_is_broken_begins_anew(run: Run, tmp_path: Path) -> None:
-    examples = [example(6, 2, seed=i) for i in range(8)]
-    curve = run(tmp_path, examples)
-    (tmp_path / "checkpoints" / "checkpoint-1" / "trainer_state.json").unlink()
-    assert run(tmp_path, examples) == curve
-
-
 @given(st.integers(1, 64), st.integers(1, 16), st.integers(1, 8))
 def test_processes_and_pieces_make_up_the_batch_exactly_or_not_at_all(batch: int, piece: int, processes: int) -> None:
     try:
@@ -267,28 +119,6 @@ def test_processes_that_share_each_batch_train_the_same_adapter(run: Run, tmp_pa
     assert [p.step for p in together] == [p.step for p in alone]
     for name, weight in weights(tmp_path / "alone").items():
         assert torch.allclose(weights(tmp_path / "together")[name], weight, atol=1e-4)
-
-
-@pytest.mark.slow
-def test_processes_go_on_together_within_an_epoch(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0.0)  # of this process alone; the other follows it
-    examples = [example(6 + i % 5, 2, seed=i) for i in range(32)]
-    together = functools.partial(run, epochs=2, micro_batch_size=4, processes=2, dropout=0.3)
-    undisturbed = together(tmp_path / "undisturbed", examples)
-    steps = 0
-
-    def interrupt() -> None:
-        nonlocal steps
-        steps += 1
-        if steps == 7:  # in the second epoch of four steps each
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        together(tmp_path / "interrupted", examples, on_step=interrupt)
-    assert together(tmp_path / "interrupted", examples, on_step=interrupt) == undisturbed
-    assert steps == 7 + 2
-    for name, weight in weights(tmp_path / "undisturbed").items():
-        assert torch.equal(weights(tmp_path / "interrupted")[name], weight)
 
 
 FIT = sft._fit

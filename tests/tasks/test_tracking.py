@@ -345,3 +345,11 @@ def _trajectory(number: int) -> Trajectory:
         usage=Usage(),
         prefix=None,
     )
+
+
+def test_to_ask_finalise_for_help_completes_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tasks.finalise", "--help"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    said = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+    assert "usage: python -m tasks.finalise" in said
+    assert list(tmp_path.iterdir()) == []
