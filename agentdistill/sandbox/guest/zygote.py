@@ -81,15 +81,20 @@ def preload(spec: dict[str, Any]) -> None:
 def warm_up(spec: dict[str, Any]) -> None:
     """Do what every candidate does: CPython rewrites code as it runs and fills caches, and what is not done here each
     fork does for itself, in pages that it has to copy first."""
-    host, guest = (Channel(end.detach()) for end in socket.socketpair())
     interpreter = Interpreter(spec["allowed_imports"], spec["output_characters"], spec["notices"])
+    node = Node(interpreter, spec["message_bytes"], Descriptors(0))
     for _ in range(WARM_UPS):
-        host.send({"op": "run", "code": "1 + 1"})
-        message, _ = guest.receive()
-        guest.send(interpreter.run(message["code"], {}))
-        host.receive()
-    host.socket.close()
-    guest.socket.close()
+        host, guest = (Channel(end.detach()) for end in socket.socketpair())
+        node.descriptors.neutralise(-1)
+        node.offer([{"name": "tool", "parameters": ["argument"], "description": ""}])
+        node.greet(guest)
+        host.socket.recv(1)
+        host.send({"op": "run", "code": "x = 1\nprint(tool(x))\nx"})
+        host.send({"result": "", "error": None})  # of the tool: there is no other thread to answer
+        node.obey()
+        interpreter.final("")
+        host.socket.close()
+        guest.socket.close()
 
 
 def confine(spec: dict[str, Any]) -> None:
