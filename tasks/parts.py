@@ -87,6 +87,7 @@ async def open_code_tool(params: Params) -> AsyncIterator[CodeTool]:
         async with Sandbox(**params.sandbox.model_dump()) as box:
             answering = [digest_files(Path(*package.__path__), ("*.py",)) for package in (tools, retrieval)]
             fingerprint = f"code:{content_id(box.fingerprint, tools_digest(TOOLS), answering, index)}"
+            ledger.name(fingerprint, "code tool")
             yield CodeTool(box, (search,), index, ledger, fingerprint)
 
 

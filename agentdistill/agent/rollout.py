@@ -39,6 +39,7 @@ async def run_episodes(
         for following, another in queue:  # shared by all workers; taking the next one never awaits
             done(following, await work(another))
 
+    frozen = gc.get_freeze_count() > 0  # by the caller, who may want it to stay so
     gc.freeze()  # else each full collection walks torch and all other modules, half a second without an episode
     try:
         async with asyncio.TaskGroup() as group:
@@ -46,4 +47,5 @@ async def run_episodes(
             for index, job in itertools.islice(queue, concurrency):
                 group.create_task(worker(index, job))
     finally:
-        gc.unfreeze()
+        if not frozen:
+            gc.unfreeze()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from agentdistill.errors import ModelError
 from agentdistill.models.ledger_model import LedgerModel
+from agentdistill.protocols import Model
 from agentdistill.store.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -40,9 +41,10 @@ async def open_model(
     """
     async with AsyncExitStack() as stack:
         store = stack.enter_context(Ledger(ledger))
+        model: Model
         match backend:
             case "transformers":
-                yield LedgerModel(await stack.enter_async_context(_transformers(**options, adapter=adapter)), store)
+                model = await stack.enter_async_context(_transformers(**options, adapter=adapter))
             case "openai":
                 from agentdistill.models.openai_model import OpenAIModel
 
@@ -51,11 +53,14 @@ async def open_model(
                         f"An openai model takes no adapter; got {adapter}. Load it in the server and give the name "
                         "that the server has for it, or use the vllm backend."
                     )
-                yield LedgerModel(await stack.enter_async_context(OpenAIModel(**options)), store)
+                model = await stack.enter_async_context(OpenAIModel(**options))
             case "vllm":
                 from agentdistill.models.vllm_model import VllmModel
 
-                yield LedgerModel(await stack.enter_async_context(VllmModel(**options, adapter=adapter)), store)
+                model = await stack.enter_async_context(VllmModel(**options, adapter=adapter))
+        what = options["model" if backend == "openai" else "path"]
+        store.name(model.fingerprint, f"{backend} {what}" if adapter is None else f"{backend} {what} with {adapter}")
+        yield LedgerModel(model, store)
 
 
 def _transformers(*, processes: int, **options: Any) -> TransformersModel | ProcessModel:

@@ -50,6 +50,8 @@ CREATE TABLE IF NOT EXISTS replies (
     checksum BLOB NOT NULL
 )
 """
+# What a fingerprint stands for, for people. Made by the first name: a ledger without it is as good.
+NAMES = "CREATE TABLE IF NOT EXISTS names (fingerprint TEXT PRIMARY KEY, name TEXT NOT NULL)"
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ class Stats:
     """Totals of the replies of one model or code tool."""
 
     fingerprint: str
+    name: str | None
     replies: int
     bytes: int
     cost_usd: float  # what they cost when they were asked for
@@ -224,7 +227,22 @@ class Ledger:
                 "COALESCE(SUM(cost_usd), 0.0), "
                 "MIN(created), MAX(created) FROM replies GROUP BY fingerprint ORDER BY MAX(created)"
             ).fetchall()
-        return [Stats(*row) for row in rows]
+        names = self._names()
+        return [Stats(fingerprint, names.get(fingerprint), *totals) for fingerprint, *totals in rows]
+
+    def name(self, fingerprint: str, name: str) -> None:
+        """Note what answers under `fingerprint`, for people; it enters no key, so it may change."""
+        if self._names().get(fingerprint) == name:
+            return
+        with self._write_lock, self._errors(), _transaction(self._writer):
+            self._writer.execute(NAMES)
+            self._writer.execute("INSERT OR REPLACE INTO names VALUES (?, ?)", (fingerprint, name))
+
+    def _names(self) -> dict[str, str]:
+        with self._read_lock, self._errors():
+            if not self._reader.execute("SELECT 1 FROM sqlite_master WHERE name = 'names'").fetchone():
+                return {}
+            return dict(self._reader.execute("SELECT fingerprint, name FROM names"))
 
     def entries(self, *, key_prefix: str = "", limit: int) -> list[Entry]:
         """Return the newest `limit` rows whose hexadecimal key begins with `key_prefix`, newest first."""
@@ -236,20 +254,19 @@ class Ledger:
             ).fetchall()
         return [_entry(*row) for row in rows]
 
-    def prune(
-        self, *, max_bytes: int | None = None, before: float | None = None, fingerprint: str | None = None
-    ) -> int:
+    def prune(self, *, max_bytes: int | None = None, before: float | None = None, model: str | None = None) -> int:
         """Delete rows, give their space back to the disk, and return how many they were.
 
-        A row goes if it was stored before `before` (seconds since the epoch), or if the fingerprint of what answered
-        is `fingerprint`; then the oldest go until requests and replies together take at most `max_bytes`.
+        A row goes if it was stored before `before` (seconds since the epoch), or if `model` is the fingerprint or the
+        name of what answered; then the oldest go until requests and replies together take at most `max_bytes`.
         """
         deleted = 0
+        named = [] if model is None else [model, *(one for one, name in self._names().items() if name == model)]
         with self._write_lock, self._errors():
             with _transaction(self._writer):
                 if before is not None:
                     deleted += self._writer.execute("DELETE FROM replies WHERE created < ?", (before,)).rowcount
-                if fingerprint is not None:
+                for fingerprint in named:
                     deleted += self._writer.execute(
                         "DELETE FROM replies WHERE fingerprint = ?", (fingerprint,)
                     ).rowcount

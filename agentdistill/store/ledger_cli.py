@@ -29,14 +29,18 @@ DEFAULT_PATH = Path(".cache/ledger.sqlite")
 
 @app.command()
 def stats(path: LedgerPath = DEFAULT_PATH) -> None:
-    """Print how many replies each model and code tool has, their size and their dates."""
+    """Print how many replies each model and code tool has, their size and their dates.
+
+    What answered is given by its name and, below, by the fingerprint that is part of every key. A name can have
+    several: other weights, another adapter, another version. `prune --model` takes either.
+    """
     with _open(path) as ledger:
         models = ledger.stats()
     table = Table(Column("model or code tool", overflow="fold"), "replies", "MB", "$", "first", "last")
     for model in models:
         size, cost = f"{model.bytes / MEGABYTE:.2f}", f"{model.cost_usd:.2f}"
-        dates = _date(model.first), _date(model.last)
-        table.add_row(model.fingerprint, str(model.replies), size, cost, *dates)
+        dates = [_date(seconds).partition(" ")[0] for seconds in (model.first, model.last)]  # days, to fit 80 columns
+        table.add_row("\n".join(filter(None, (model.name, model.fingerprint))), str(model.replies), size, cost, *dates)
     console = Console()
     console.print(table)
     console.print(f"{sum(model.replies for model in models)} replies, {total_bytes(path) / MEGABYTE:.2f} MB on disk")
@@ -73,7 +77,9 @@ def prune(
     older_than_days: Annotated[
         float | None, typer.Option(min=0, max=MOST, help="Delete replies stored longer ago than this.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Delete the replies of this model or code tool.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Delete the replies of this model or code tool, by name or fingerprint.")
+    ] = None,
     path: LedgerPath = DEFAULT_PATH,
 ) -> None:
     """Delete replies; whatever is asked again will be computed again."""
@@ -85,7 +91,7 @@ def prune(
         deleted = ledger.prune(
             max_bytes=None if max_mb is None else int(max_mb * MEGABYTE),
             before=None if older_than_days is None else time.time() - older_than_days * SECONDS_PER_DAY,
-            fingerprint=None if model is None else model.encode(errors="replace").decode(),
+            model=None if model is None else model.encode(errors="replace").decode(),
         )
     typer.echo(f"deleted {deleted} replies; {total_bytes(path) / MEGABYTE:.2f} MB on disk")
 

@@ -14,6 +14,7 @@ from agentdistill.models.process_model import ProcessModel
 from agentdistill.models.transformers_model import TransformersModel
 from agentdistill.models.vllm_model import VllmModel
 from agentdistill.records import Message, Sampling
+from agentdistill.store.ledger import Ledger
 from tests.models.conftest import OPTIONS
 
 
@@ -51,5 +52,7 @@ async def test_a_second_run_asks_nothing(tiny_model: Path, tmp_path: Path) -> No
         async with open_model("transformers", options, ledger=tmp_path / "ledger") as model:
             replies.append(await model.sample(question, n=2, sampling=sampling, seed=0))
             assert (model.hits, model.misses) == (run, 1 - run)
+    with Ledger(tmp_path / "ledger") as ledger:
+        assert [one.name for one in ledger.stats()] == [f"transformers {tiny_model}"]
     assert replies[0].completions == replies[1].completions
     assert [reply.usage.requests for reply in replies] == [1, 0]

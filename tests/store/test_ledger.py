@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -267,9 +268,35 @@ def test_pruning_by_model_and_age(tmp_path: Path) -> None:
         ledger.put(make_request(fingerprint="a"), make_reply())
         ledger.put(make_request(fingerprint="b"), make_reply())
         assert ledger.prune(before=0.0) == 0
-        assert ledger.prune(fingerprint="a") == 1
+        assert ledger.prune(model="a") == 1
         assert [model.fingerprint for model in ledger.stats()] == ["b"]
         assert ledger.prune(before=time.time() + 1) == 1
+
+
+def test_a_name_stands_for_all_that_have_it(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l") as ledger, Ledger(tmp_path / "l") as other:
+        for fingerprint, name in (("a", "teacher"), ("b", "student"), ("c", "student"), ("a", "judge")):
+            ledger.put(make_request(fingerprint=fingerprint), make_reply())
+            other.name(fingerprint, name)
+        names = [(model.fingerprint, model.name) for model in ledger.stats()]
+        assert sorted(names) == [("a", "judge"), ("b", "student"), ("c", "student")]
+        assert ledger.prune(model="student") == 2
+        assert [model.fingerprint for model in ledger.stats()] == ["a"]
+
+
+def test_a_ledger_without_names_is_read_and_named(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l") as ledger:
+        ledger.put(make_request(fingerprint="a"), make_reply())
+        assert [model.name for model in ledger.stats()] == [None]
+        ledger.name("a", "teacher")
+        assert [model.name for model in ledger.stats()] == ["teacher"]
+
+
+def test_a_name_that_stands_already_writes_nothing(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l") as ledger, closing(sqlite3.connect(tmp_path / "l", isolation_level=None)) as writer:
+        ledger.name("a", "teacher")
+        writer.execute("BEGIN IMMEDIATE")  # whoever writes now waits for ten minutes
+        ledger.name("a", "teacher")
 
 
 def test_costs_are_summed_though_replies_forget_them(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ runner = CliRunner()
 def make_ledger(path: Path) -> str:
     with Ledger(path) as ledger:
         ledger.put(make_request(fingerprint="openai:1234"), make_reply("hello"))
+        ledger.name("openai:1234", "openai some-model")
     return str(path)
 
 
@@ -23,6 +24,7 @@ def test_stats_name_the_model(tmp_path: Path) -> None:
     result = runner.invoke(app, ["stats", "--path", make_ledger(tmp_path / "l")])
     assert result.exit_code == 0
     assert "openai:1234" in result.stdout
+    assert "openai some-model" in result.stdout
 
 
 def test_show_prints_request_and_reply(tmp_path: Path) -> None:
@@ -32,9 +34,10 @@ def test_show_prints_request_and_reply(tmp_path: Path) -> None:
     assert content["reply"]["completions"][0]["text"] == "hello"
 
 
-def test_prune_deletes_a_model(tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", ["openai:1234", "openai some-model"])
+def test_prune_deletes_a_model(model: str, tmp_path: Path) -> None:
     path = make_ledger(tmp_path / "l")
-    result = runner.invoke(app, ["prune", "--model", "openai:1234", "--path", path])
+    result = runner.invoke(app, ["prune", "--model", model, "--path", path])
     assert "deleted 1 replies" in result.stdout
 
 
