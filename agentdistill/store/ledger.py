@@ -232,6 +232,7 @@ class Ledger:
 
     def name(self, fingerprint: str, name: str) -> None:
         """Note what answers under `fingerprint`, for people; it enters no key, so it may change."""
+        name = name.encode(errors="replace").decode()  # it may be a path
         if self._names().get(fingerprint) == name:
             return
         with self._write_lock, self._errors(), _transaction(self._writer):

@@ -40,7 +40,8 @@ def stats(path: LedgerPath = DEFAULT_PATH) -> None:
     for model in models:
         size, cost = f"{model.bytes / MEGABYTE:.2f}", f"{model.cost_usd:.2f}"
         dates = [_date(seconds).partition(" ")[0] for seconds in (model.first, model.last)]  # days, to fit 80 columns
-        table.add_row("\n".join(filter(None, (model.name, model.fingerprint))), str(model.replies), size, cost, *dates)
+        what = f"{model.name}\n{model.fingerprint}" if model.name else model.fingerprint
+        table.add_row(what, str(model.replies), size, cost, *dates)
     console = Console()
     console.print(table)
     console.print(f"{sum(model.replies for model in models)} replies, {total_bytes(path) / MEGABYTE:.2f} MB on disk")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -38,6 +39,27 @@ async def test_few_jobs_start_few_tasks() -> None:
     found: list[int] = []
     await run_episodes(range(3), work, lambda index, tasks: found.append(tasks), concurrency=1_000_000)
     assert max(found) == 3 + 1
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+async def test_collections_pass_over_what_was_there_before(frozen: bool) -> None:
+    found: list[int] = []
+
+    async def work(_: int) -> int:
+        return gc.get_freeze_count()
+
+    suite = gc.get_freeze_count()
+    try:
+        gc.unfreeze()
+        if frozen:  # by a caller who has a reason of its own
+            gc.freeze()
+        await run_episodes(range(2), work, lambda index, count: found.append(count), concurrency=1)
+        assert min(found) > 0
+        assert (gc.get_freeze_count() > 0) is frozen
+    finally:
+        gc.unfreeze()
+        if suite:
+            gc.freeze()
 
 
 async def test_jobs_are_taken_only_when_there_is_room() -> None:

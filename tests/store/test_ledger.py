@@ -292,6 +292,13 @@ def test_a_ledger_without_names_is_read_and_named(tmp_path: Path) -> None:
         assert [model.name for model in ledger.stats()] == ["teacher"]
 
 
+def test_a_name_may_be_any_path(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l") as ledger:
+        ledger.put(make_request(fingerprint="a"), make_reply())
+        ledger.name("a", "model-\udcff")
+        assert [model.name for model in ledger.stats()] == ["model-?"]
+
+
 def test_a_name_that_stands_already_writes_nothing(tmp_path: Path) -> None:
     with Ledger(tmp_path / "l") as ledger, closing(sqlite3.connect(tmp_path / "l", isolation_level=None)) as writer:
         ledger.name("a", "teacher")
