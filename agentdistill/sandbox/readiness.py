@@ -16,7 +16,7 @@ async def ready(descriptor: int, seconds: float, *, write: bool = False) -> bool
 
     watch, unwatch = (loop.add_writer, loop.remove_writer) if write else (loop.add_reader, loop.remove_reader)
     watch(descriptor, settle, True)
-    timer = loop.call_later(seconds, settle, False)  # with less around it than `asyncio.wait`: an action waits several times
+    timer = loop.call_later(seconds, settle, False)  # less than `asyncio.wait` makes, several times an action
     try:
         return await future
     finally:
