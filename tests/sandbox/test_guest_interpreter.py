@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agentdistill.sandbox.guest import changes
@@ -80,6 +80,8 @@ def instructions(code: types.CodeType) -> list[object]:
     return found
 
 
+@example("\na")
+@settings(max_examples=2000, deadline=None)
 @given(st.lists(st.sampled_from(LINES), max_size=6).map("\n".join))
 def test_code_is_taken_apart_as_its_tree_would_be(code: str) -> None:
     if "\r" in code:  # Python counts a carriage return as a line, and ends a line of source at it only in errors

@@ -178,10 +178,10 @@ def compiled(code: str, filename: str) -> tuple[types.CodeType, types.CodeType |
     Most code ends with a line that is an expression, behind lines that are whole without it. That needs no tree, whose
     nodes are objects of sixty classes, each in a page that a fork would copy.
     """
-    head, _, line = code.rstrip().rpartition("\n")
+    head, newline, line = code.rstrip().rpartition("\n")
     if line[:1].strip():  # not indented
         try:
-            last = compile("\n" * (head.count("\n") + bool(head)) + line, filename, "eval")
+            last = compile("\n" * head.count("\n") + newline + line, filename, "eval")  # in its place, for errors
             return compile(head, filename, "exec"), last
         except SyntaxError:
             pass  # it is another kind of line, or a part of something longer, or wrong
