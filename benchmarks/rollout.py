@@ -275,7 +275,7 @@ async def on_a_server(arguments: argparse.Namespace, params: Params) -> list[Row
             f"--tokenizer={tokenizer}",
             "--dtype=float32",
             f"--max-model-len={CONTEXT_TOKENS}",
-            "--max-num-seqs=1024",  # 128 episodes of eight candidates; for either side the faster the more
+            "--max-num-seqs=1024",  # as many as 128 episodes ask for, eight candidates each
             "--gpu-memory-utilization=0.2",
             "--generation-config=vllm",
         ]
