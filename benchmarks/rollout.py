@@ -275,7 +275,7 @@ async def on_a_server(arguments: argparse.Namespace, params: Params) -> list[Row
             f"--tokenizer={tokenizer}",
             "--dtype=float32",
             f"--max-model-len={CONTEXT_TOKENS}",
-            "--max-num-seqs=1024",  # as many as 128 episodes ask for, eight candidates each
+            f"--max-num-seqs={arguments.sequences}",
             "--gpu-memory-utilization=0.2",
             "--generation-config=vllm",
         ]
@@ -311,6 +311,8 @@ def main() -> None:
     parser.add_argument("--sag-episodes", type=int, default=128, help="of `samples` and beside smolagents")
     parser.add_argument("--candidates", type=int, default=8, help="N of self-consistent action generation")
     parser.add_argument("--concurrency", type=int, default=384, help="episodes, requests, and threads of smolagents")
+    # As many as 128 episodes ask for, eight candidates each.
+    parser.add_argument("--sequences", type=int, default=1024, help="that the vLLM server decodes at once")
     parser.add_argument("--processes", type=int, default=2, help="copies of the model of the transformers backend")
     parser.add_argument("--rows", type=int, default=128, help="sequences that each of those decodes at once")
     arguments = parser.parse_args()
